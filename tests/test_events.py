@@ -1,0 +1,155 @@
+"""Events: every content format, and everything that can be wrong with a body."""
+
+import json
+
+import pytest
+
+from events import UnreadableDelivery, read_events
+from tests.events import event, fixture, success
+
+ONE, OTHER = event(), success()
+
+
+def types(body: bytes) -> list[str]:
+    events, _ = read_events(body)
+    return [event["type"] for event in events]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        json.dumps([ONE, OTHER]),
+        json.dumps([ONE, OTHER], indent=2),
+        json.dumps(ONE) + "\n" + json.dumps(OTHER),
+        json.dumps(ONE) + "\r\n\r\n" + json.dumps(OTHER) + "\r\n",
+        json.dumps({"logs": [ONE, OTHER]}),
+        "\ufeff" + json.dumps([ONE, OTHER]),
+        json.dumps([ONE]) + "\n" + json.dumps([OTHER]),
+    ],
+    ids=["array", "indented", "lines", "lines-crlf-blank", "object", "byte-order-mark", "batches"],
+)
+def test_reads_every_content_format(body: str) -> None:
+    events, problems = read_events(body.encode())
+    assert events == [ONE["data"], OTHER["data"]]
+    assert not problems
+
+
+def test_reads_one_event_as_an_object() -> None:
+    assert types(json.dumps(ONE).encode()) == ["fp"]
+
+
+@pytest.mark.parametrize("name", ["failed_login.json", "limits.jsonl", "mixed.json"])
+def test_reads_the_fixtures(name: str) -> None:
+    events, problems = read_events(fixture(name).encode())
+    assert events
+    assert not problems
+
+
+@pytest.mark.parametrize("body", [b"[]", b'{"logs": []}', b"\n[]\n"])
+def test_an_empty_list_is_no_events_and_no_error(body: bytes) -> None:
+    assert read_events(body) == ([], {})
+
+
+@pytest.mark.parametrize(
+    ("top", "data", "read"),
+    [
+        ({"log_id": "top"}, {"log_id": "data"}, "data"),
+        ({"log_id": "top"}, {}, "top"),
+        ({"log_id": "top"}, {"log_id": ""}, "top"),
+        ({}, {"log_id": "data"}, "data"),
+        ({}, {}, None),
+    ],
+)
+def test_the_log_id_stands_in_data_at_the_top_or_nowhere(
+    top: dict[str, str], data: dict[str, str], read: str | None
+) -> None:
+    events, _ = read_events(json.dumps({**top, "data": {"type": "f", **data}}).encode())
+    assert events[0]["log_id"] == read
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "the body is empty; send Auth0 log events as JSON"),
+        (b" \r\n\t", "the body is empty; send Auth0 log events as JSON"),
+        (b"event", "the body is not JSON: Expecting value: line 1 column 1 (char 0)"),
+        (b"\x00", "the body is not JSON: Expecting value: line 1 column 1 (char 0)"),
+        (b"\xff\xfe[\x00]\x00", "the body is not JSON"),
+        (b'[{"data"', "the body is not JSON"),
+        (b"5", "none of 1 items is an event; the first: an item is not an object"),
+        (b"NaN", "an item is not an object"),
+        (b"null", "an item is not an object"),
+        (b"[[]]", "an item is not an object"),
+        (b"{}", "an item has no object `data`"),
+        (b'{"logs": 1}', "an item has no object `data`"),
+        (b'{"data": []}', "an item has no object `data`"),
+        (b'{"data": {}}', "an item has no string `type` in `data`"),
+        (b'{"data": {"type": 5}}', "an item has no string `type` in `data`"),
+        (b'{"data": {"type": null}}', "an item has no string `type` in `data`"),
+        (b"{}\n5\n", "none of 2 items is an event; the first: an item has no object `data`"),
+        (b"one\ntwo\n", "none of 2 items is an event; the first: a line is not JSON"),
+        (b"[" * 200_000, "the body is not JSON"),
+        (b"[" * 200_000 + b"]" * 200_000, "an item is not an object"),
+        (b'{"data":' * 50_000, "the body is not JSON"),
+    ],
+)
+def test_says_why_nothing_is_readable(body: bytes, reason: str) -> None:
+    with pytest.raises(UnreadableDelivery) as raised:
+        read_events(body)
+    assert reason in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_an_unreadable_item_does_not_cost_the_others() -> None:
+    events, problems = read_events(
+        json.dumps([ONE, 5, {"data": {}}, {"data": None}, None, OTHER]).encode()
+    )
+    assert [event["type"] for event in events] == ["fp", "s"]
+    assert problems == {
+        "an item is not an object": 2,
+        "an item has no string `type` in `data`": 1,
+        "an item has no object `data`": 1,
+    }
+
+
+def test_an_unreadable_line_does_not_cost_the_others() -> None:
+    body = json.dumps(ONE) + "\n{broken\n" + json.dumps(OTHER)
+    events, problems = read_events(body.encode())
+    assert [event["type"] for event in events] == ["fp", "s"]
+    assert problems == {"a line is not JSON": 1}
+
+
+@pytest.mark.parametrize(
+    ("raw", "description"),
+    [
+        (rb'"\ud800"', "\ud800"),
+        (b'"\xff"', "\ufffd"),
+        (b'"a\x00b"', "a\x00b"),
+        (b'"a\xe2\x80\xa8b"', "a\u2028b"),
+        (b'"first", "description": "second"', "second"),
+        (b"NaN", None),
+        (b"-Infinity", None),
+        (b"1e999", float("inf")),
+        (b"null", None),
+    ],
+)
+def test_reads_what_is_odd_in_a_field(raw: bytes, description: object) -> None:
+    line = b'{"data": {"type": "f", "description": ' + raw + b"}}"
+    for body in (line, b"[" + line + b"]", line + b"\n" + line):
+        events, problems = read_events(body)
+        assert all(event["description"] == description for event in events)
+        assert not problems
+
+
+def test_reads_an_integer_of_any_length() -> None:
+    events, _ = read_events(b'{"data": {"type": "f", "log_id": ' + b"9" * 10_000 + b"}}")
+    assert str(events[0]["log_id"]) == "9" * 10_000
+
+
+def test_an_event_with_deep_nesting_does_not_hold_up_the_others() -> None:
+    deep = "[" * 50_000 + '"]]"' + "]" * 50_000
+    nested = '{"data": {"type": "fs", "details": %s, "description": "kept"}}' % deep
+    events, problems = read_events(f"[{nested}, {json.dumps(ONE)}]".encode())
+    assert [event["type"] for event in events] == ["fs", "fp"]
+    assert events[0]["description"] == "kept"
+    assert not problems
