@@ -1,0 +1,133 @@
+"""Filters: which events are alerts, by default and by the user's wish."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+from events import Event
+from log_types import NAMES
+
+GROUPS = ("failure", "limit")  # and the default of ALERT_TYPES
+MAX_MATCHED = 3000  # characters of a description that ALERT_IGNORE sees: attackers write them
+
+# How Auth0 names codes: one that ends well is no alert, whatever else it says; then limits and
+# attack protection; then what failed. The short old codes without an underscore (fp, fercft)
+# have nothing but their first letter, f for failure; coff is "Connector Offline".
+_ENDED_WELL = re.compile(r"(^|_)(?<!not_)(start(ed)?|succe\w*|completed?)$")
+_LIMIT = re.compile(r"limit|too_many|exceed|throttl|(?<!un)block|leak|breach|brute_force|attack")
+_FAILURE = re.compile(
+    r"^f[a-z0-9]*$|^coff$|fail(?!over)|error|reject|denied|invalid|cancel|refus|abort|expired"
+    r"|timeout|offline|incomplete|unsuccess|_not_"
+)
+_ENTRY = re.compile(r"!?([a-z0-9_*?-]|\[!?[a-z0-9_-]+\])+")
+
+
+class FilterError(ValueError):
+    """A setting that is no filter; the message quotes it and says what is allowed."""
+
+
+@dataclass(frozen=True)
+class Alert:
+    """An event that the team is told about, its group and its log type's name."""
+
+    event: Event
+    group: str  # one of GROUPS, or empty for what only the user asked for
+    name: str  # empty for a code that Auth0 has added since
+
+
+def group_of(code: str) -> str:
+    """The group that a log type belongs to: "failure", "limit", or "" for what went well."""
+    code = code.lower()
+    if _ENDED_WELL.search(code):
+        return ""
+    if _LIMIT.search(code):
+        return "limit"
+    return "failure" if _FAILURE.search(code) else ""
+
+
+@dataclass(frozen=True)
+class AlertFilter:
+    """The user's filter; its entries are groups, codes and patterns."""
+
+    wanted: list[str]
+    unwanted: list[str]
+    ignore: re.Pattern[str] | None
+    known: dict[str, str]  # each log type known today that is an alert, and its group
+
+    def alerts(self, events: Iterable[Event]) -> list[Alert]:
+        """The alerts among the events, in their order."""
+        alerts = []
+        for event in events:
+            code = event["type"]
+            if code in NAMES:
+                group = self.known.get(code)
+            else:
+                group = _judge(code.lower(), self.wanted, self.unwanted)
+            if group is not None and not self._ignores(event.get("description")):
+                alerts.append(Alert(event, group, NAMES.get(code, "")))
+        return alerts
+
+    def _ignores(self, description: object) -> bool:
+        if self.ignore is None or not isinstance(description, str) or not description:
+            return False
+        return self.ignore.search(description[:MAX_MATCHED]) is not None
+
+
+def read_filter(types: str = "", ignore: str = "") -> tuple[AlertFilter, list[str]]:
+    """Read ALERT_TYPES and ALERT_IGNORE; both may be empty.
+
+    Returns the filter, and the entries that match no log type known today, which may be meant
+    for a later one or may be mistyped. Raises FilterError for what is malformed, and for a
+    filter that lets no known log type or no description through.
+    """
+    entries = [entry for entry in re.split(r"[,\s]+", types.lower()) if entry]
+    for entry in entries:
+        if not _ENTRY.fullmatch(entry):
+            raise FilterError(
+                f"ALERT_TYPES has the entry {entry!r}: give a comma-separated list of groups"
+                " (failure, limit), log type codes (fp) and patterns (gd_*); a leading ! takes away"
+            )
+    unwanted = [entry[1:] for entry in entries if entry.startswith("!")]
+    wanted = [entry for entry in entries if not entry.startswith("!")] or list(GROUPS)
+    judged = {code: _judge(code, wanted, unwanted) for code in NAMES}
+    known = {code: group for code, group in judged.items() if group is not None}
+    if not known:
+        raise FilterError(
+            f"ALERT_TYPES is {types!r}, which matches no log type that Auth0 documents, so there"
+            f" would never be an alert: leave it empty for the default, {','.join(GROUPS)}"
+        )
+    strangers = [entry for entry in wanted + unwanted if not _matches_a_known_type(entry)]
+    return AlertFilter(wanted, unwanted, _compile(ignore), known), strangers
+
+
+def _judge(code: str, wanted: list[str], unwanted: list[str]) -> str | None:
+    """The code's group if it is wanted as an alert, else None."""
+    group = group_of(code)
+
+    def among(entries: list[str]) -> bool:
+        return group in entries or any(fnmatchcase(code, entry) for entry in entries)
+
+    return group if among(wanted) and not among(unwanted) else None
+
+
+def _matches_a_known_type(entry: str) -> bool:
+    return entry in GROUPS or any(fnmatchcase(code, entry) for code in NAMES)
+
+
+def _compile(ignore: str) -> re.Pattern[str] | None:
+    if not ignore:
+        return None
+    try:
+        pattern = re.compile(ignore)
+    except (re.error, RecursionError, OverflowError) as error:
+        raise FilterError(
+            f"ALERT_IGNORE is {ignore!r}, which is no regular expression ({error}): write it as"
+            " Python's re module reads it, for instance ^Password is too common"
+        ) from None
+    if all(pattern.search(name) for name in NAMES.values()):
+        raise FilterError(
+            f"ALERT_IGNORE is {ignore!r}, which matches every description, so there would never"
+            " be an alert: make it match only what you want to silence"
+        )
+    return pattern
