@@ -148,7 +148,8 @@ def test_reads_an_integer_of_any_length() -> None:
 
 def test_an_event_with_deep_nesting_does_not_hold_up_the_others() -> None:
     deep = "[" * 50_000 + '"]]"' + "]" * 50_000
-    nested = '{"data": {"type": "fs", "details": %s, "description": "kept"}}' % deep
+    nested = '{"data": {"type": "fs", "details": DEEP, "description": "kept"}}'
+    nested = nested.replace("DEEP", deep)
     events, problems = read_events(f"[{nested}, {json.dumps(ONE)}]".encode())
     assert [event["type"] for event in events] == ["fs", "fp"]
     assert events[0]["description"] == "kept"

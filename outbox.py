@@ -1,0 +1,238 @@
+"""The outbox: the deliveries that wait for Slack, and the one message that carries them all.
+
+Group commit, as databases do it for their log: whoever finds no post in flight leads, and posts
+one message for all who wait; who comes meanwhile waits and goes with the next. So at most one
+post is in flight, posts start a second apart, and every delivery learns the true outcome of the
+message that carried it. The outbox is the only owner of what waits, what was accepted, and when
+Slack may be posted to again. No lock is held while posting; waiting is on the condition alone.
+"""
+
+import logging
+import math
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from operator import attrgetter
+
+from filters import Alert
+from message import Message
+from slack import Outcome, Verdict, advice
+
+# Seconds between the starts of two posts: Slack takes one a second per webhook
+# (https://api.slack.com/apis/rate-limits), and requests do not all travel equally fast.
+INTERVAL = 1.02
+MIN_POST = 1.0  # seconds that a post must have left, or its answer could come too late
+MAX_PAUSE = 4.0  # seconds; the pause after a failed post grows from 1 to this
+MAX_WAITING = 64  # deliveries; gunicorn.conf.py has threads for them and some more
+MAX_REMEMBERED = 10_000  # log_ids that Slack accepted
+MAX_LOGGED = 100  # log_ids in one line; platforms cut lines at about 10 kB
+
+Build = Callable[[Sequence[Alert], bool], Message]  # the alerts; whether as plain text
+Send = Callable[[Message, float], Outcome]  # the message; the seconds it may take
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(eq=False)
+class Delivery:
+    """The alerts of one request, and in the end what became of them."""
+
+    alerts: Sequence[Alert]
+    deadline: float  # on the outbox's clock: the request must be answered by then
+    plain: bool = False  # Slack refused the message's rich form
+    duplicates: int = 0  # alerts that another delivery, or this one, had already
+    outcome: Outcome | None = None
+
+    @property
+    def latest_start(self) -> float:
+        """When a post that carries this delivery must have started."""
+        return self.deadline - MIN_POST
+
+
+@dataclass
+class Batch:
+    """The deliveries that one message carries; `alerts` holds no event twice."""
+
+    deliveries: list[Delivery] = field(default_factory=list)
+    alerts: list[Alert] = field(default_factory=list)
+
+    @property
+    def plain(self) -> bool:
+        """Whether Slack refused the rich form for any of them."""
+        return any(delivery.plain for delivery in self.deliveries)
+
+
+class Outbox:
+    """See the module. `clock`, and `changed`, on which all waiting is done, are for the tests."""
+
+    def __init__(
+        self,
+        build: Build,
+        send: Send,
+        clock: Callable[[], float] = time.monotonic,
+        changed: threading.Condition | None = None,
+    ) -> None:
+        self._build = build
+        self._send = send
+        self._clock = clock
+        self._changed = changed or threading.Condition()
+        self._waiting: list[Delivery] = []
+        self._in_flight = Batch()
+        self._accepted: dict[str, None] = {}  # a set that remembers its order, oldest first
+        self._not_before = -math.inf  # when the next post may start
+        self._failures = 0  # posts since Slack last accepted one
+        self._trouble = "too many deliveries at once"  # what keeps deliveries waiting
+
+    def deliver(self, alerts: Sequence[Alert], deadline: float) -> Delivery:
+        """Have the alerts posted; returns by the deadline, with the outcome.
+
+        UNAVAILABLE carries the seconds after which to try again, and means that the alerts were
+        not posted, or that Slack's answer did not come in time.
+        """
+        delivery = Delivery(alerts, deadline)
+        with self._changed:
+            self._waiting.append(delivery)
+            self._complete_repeats()
+            if len(self._waiting) + len(self._in_flight.deliveries) > MAX_WAITING:
+                self._withdraw(delivery)
+        while batch := self._await_turn(delivery):
+            self._carry(batch, delivery)
+        return delivery
+
+    def _await_turn(self, delivery: Delivery) -> Batch | None:
+        """Wait for the delivery's outcome, then None; or for its thread's turn to lead."""
+        with self._changed:
+            while delivery.outcome is None:
+                now = self._clock()
+                if delivery in self._in_flight.deliveries:
+                    until = delivery.deadline
+                    if now >= until:  # should Slack accept it after all, that is remembered
+                        delivery.outcome = self._unavailable("Slack has not answered yet")
+                elif max(now, self._not_before) >= delivery.latest_start:
+                    self._withdraw(delivery)
+                elif self._in_flight.deliveries or delivery is not self._next_leader():
+                    until = delivery.latest_start
+                elif now < self._not_before:
+                    until = self._not_before
+                else:
+                    return self._take_all(now)
+                if delivery.outcome is None:
+                    self._changed.wait(until - now)
+        return None
+
+    def _next_leader(self) -> Delivery:
+        """Who has the most time left, so that a post is not cut short for those it carries."""
+        return max(self._waiting, key=attrgetter("deadline"))
+
+    def _take_all(self, now: float) -> Batch:
+        """Put all that wait in flight, but for those that are about to be withdrawn."""
+        batch = self._in_flight = Batch()
+        late = []
+        seen = set()
+        for delivery in self._waiting:
+            if now >= delivery.latest_start:
+                late.append(delivery)
+                continue
+            batch.deliveries.append(delivery)
+            delivery.duplicates = 0
+            for alert in delivery.alerts:
+                log_id = _log_id(alert)
+                if log_id and (log_id in self._accepted or log_id in seen):
+                    delivery.duplicates += 1
+                else:
+                    batch.alerts.append(alert)
+                    seen.add(log_id)
+        self._waiting = late
+        return batch
+
+    def _carry(self, batch: Batch, leader: Delivery) -> None:
+        """Post the batch's message and tell all its deliveries, whatever happens."""
+        started = self._clock()
+        outcome = Outcome(Verdict.UNAVAILABLE, "the post was interrupted")
+        try:
+            message = self._build(batch.alerts, batch.plain)
+            started = self._clock()
+            outcome = self._send(message, leader.deadline - started)
+        except Exception as error:
+            log.exception("message failed: a bug in this service, please report it")
+            outcome = Outcome(Verdict.REFUSED, f"internal error ({type(error).__name__})")
+        except BaseException:
+            leader.outcome = outcome  # its thread ends here, so nobody would withdraw it
+            raise
+        finally:
+            _log_message(batch, outcome, self._clock() - started)
+            with self._changed:
+                self._not_before = started + INTERVAL
+                self._settle(batch, outcome)
+                self._changed.notify_all()
+
+    def _settle(self, batch: Batch, outcome: Outcome) -> None:
+        """Record what became of a batch; what may still pass waits again."""
+        self._in_flight = Batch()
+        again = outcome.verdict is Verdict.UNAVAILABLE
+        if outcome.verdict is Verdict.ACCEPTED:
+            self._failures = 0
+            self._remember(batch.alerts)
+        elif again:
+            self._failures += 1
+            self._trouble = outcome.reason
+            pause = min(2.0 ** (self._failures - 1), MAX_PAUSE)
+            pause = pause if outcome.retry_after is None else outcome.retry_after
+            self._not_before = max(self._not_before, self._clock() + pause)
+        elif outcome.verdict is Verdict.MALFORMED and not batch.plain:
+            again = True
+            for delivery in batch.deliveries:
+                delivery.plain = True
+        unanswered = [delivery for delivery in batch.deliveries if delivery.outcome is None]
+        if again:
+            self._waiting[:0] = unanswered
+        else:
+            for delivery in unanswered:
+                delivery.outcome = outcome
+        self._complete_repeats()
+
+    def _remember(self, alerts: Sequence[Alert]) -> None:
+        self._accepted.update((log_id, None) for alert in alerts if (log_id := _log_id(alert)))
+        for log_id in list(self._accepted)[: max(len(self._accepted) - MAX_REMEMBERED, 0)]:
+            del self._accepted[log_id]
+
+    def _complete_repeats(self) -> None:
+        """Answer the waiting deliveries all of whose events Slack has accepted before."""
+        for delivery in list(self._waiting):
+            if all(_log_id(alert) in self._accepted for alert in delivery.alerts):
+                self._waiting.remove(delivery)
+                delivery.duplicates = len(delivery.alerts)
+                delivery.outcome = Outcome(Verdict.ACCEPTED, "posted before")
+
+    def _withdraw(self, delivery: Delivery) -> None:
+        """Take a delivery back before it was posted, so that a later post cannot double it."""
+        if delivery.outcome is None:
+            self._waiting.remove(delivery)
+            delivery.outcome = self._unavailable(self._trouble)
+
+    def _unavailable(self, reason: str) -> Outcome:
+        left = max(self._not_before - self._clock(), INTERVAL)
+        return Outcome(Verdict.UNAVAILABLE, reason, retry_after=left)
+
+
+def _log_id(alert: Alert) -> str:
+    """The event's id, or an empty string, which is never remembered."""
+    log_id = alert.event["log_id"]
+    return log_id if isinstance(log_id, str) else ""
+
+
+def _log_message(batch: Batch, outcome: Outcome, seconds: float) -> None:
+    """One line for a message; for a failure also why, and for a refusal what to do."""
+    line = (
+        f"message deliveries={len(batch.deliveries)} alerts={len(batch.alerts)}"
+        f" form={'plain' if batch.plain else 'rich'} slack={outcome.status or 'none'}"
+        f" ms={seconds * 1000:.0f} outcome={outcome.verdict.value}"
+    )
+    if outcome.verdict is Verdict.ACCEPTED:
+        log.info(line)
+    elif outcome.verdict is Verdict.UNAVAILABLE:
+        log.warning("%s reason=%r", line, outcome.reason)
+    else:
+        ids = ",".join(filter(None, map(_log_id, batch.alerts[:MAX_LOGGED])))
+        log.error("%s reason=%r advice=%r log_ids=%s", line, outcome.reason, advice(outcome), ids)

@@ -1,0 +1,141 @@
+"""Slack: one message posted to the incoming webhook, and what Slack's answer means.
+
+https://api.slack.com/messaging/webhooks. The webhook's URL is the credential, so nothing here
+lets an exception out: those of requests and urllib3 quote it.
+"""
+
+import re
+import time
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from enum import Enum
+
+import requests
+
+from message import Message, encode
+
+CONNECT_TIMEOUT = 3.05  # seconds; over 3, a lost first packet's retransmission, as requests says
+MAX_ANSWER = 1000  # bytes of Slack's answer that are read; its words are short
+MAX_HOLD = 86_400.0  # seconds; the longest Retry-After that is honoured
+# Slack and Mattermost and Discord's /slack answer `ok`, Rocket.Chat this JSON.
+ACCEPTED_ANSWERS = ("ok", '{"success":true}')
+
+_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
+_WORD = re.compile(r"[a-z][a-z_]{2,60}")
+_REPLACE_WEBHOOK = "the webhook is gone: make a new one in Slack and set SLACK_WEBHOOK_URL to it"
+_ASK_ADMIN = "a Slack admin forbids it: ask them, or make a webhook for another channel"
+_NEW_CHANNEL = "the channel is gone: make a webhook for another one and set SLACK_WEBHOOK_URL to it"
+# https://api.slack.com/messaging/webhooks#handling_errors
+ADVICE = {
+    "no_service": _REPLACE_WEBHOOK,
+    "no_service_id": _REPLACE_WEBHOOK,
+    "no_team": _REPLACE_WEBHOOK,
+    "invalid_token": _REPLACE_WEBHOOK,
+    "user_not_found": _REPLACE_WEBHOOK,
+    "no_active_hooks": _REPLACE_WEBHOOK,
+    "action_prohibited": _ASK_ADMIN,
+    "posting_to_general_channel_denied": _ASK_ADMIN,
+    "team_disabled": _ASK_ADMIN,
+    "channel_not_found": _NEW_CHANNEL,
+    "channel_is_archived": _NEW_CHANNEL,
+}
+_CHECK_URL = "check SLACK_WEBHOOK_URL: copy it again from Slack, https://api.slack.com/apps"
+
+
+class Verdict(Enum):
+    """What became of a message."""
+
+    ACCEPTED = "accepted"
+    UNAVAILABLE = "unavailable"  # not now: the same message may pass later
+    MALFORMED = "malformed"  # not so: the same facts may pass in another form
+    REFUSED = "refused"  # not until somebody does something about it
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A verdict, why, the HTTP status behind it, and the seconds Slack said to wait."""
+
+    verdict: Verdict
+    reason: str = ""  # one line without secrets, safe in answers and logs
+    status: int | None = None
+    retry_after: float | None = None
+
+
+class Webhook:
+    """Posts messages to one incoming webhook, one at a time."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._session = requests.Session()
+        # A thread of its own, because the timeouts of requests bound neither a name look-up nor
+        # an answer that comes in drops: only who waits from outside can stop waiting.
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="slack")
+
+    def post(self, message: Message, timeout: float) -> Outcome:
+        """Post a message; returns what Slack made of it, within `timeout` seconds, whatever."""
+        future = self._thread.submit(self._request, encode(message), timeout)
+        try:
+            return future.result(timeout)
+        except FutureTimeout:
+            future.cancel()
+            return Outcome(Verdict.UNAVAILABLE, f"no answer from Slack in {timeout:.1f} s")
+
+    def _request(self, body: bytes, timeout: float) -> Outcome:
+        try:
+            with self._session.post(
+                self._url,
+                data=body,
+                headers={"Content-Type": "application/json; charset=utf-8"},
+                timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
+                allow_redirects=False,  # where else would the message go, and who would get it?
+                stream=True,
+            ) as response:
+                answer = response.raw.read(MAX_ANSWER, decode_content=True)
+                return _outcome(response, answer.decode(errors="replace").strip())
+        except Exception as error:  # also what urllib3 lets through; its text quotes the URL
+            return Outcome(Verdict.UNAVAILABLE, f"no answer from Slack ({type(error).__name__})")
+
+
+def advice(outcome: Outcome) -> str:
+    """What a person should do about a message that Slack did not accept."""
+    if outcome.verdict is Verdict.UNAVAILABLE:
+        return "nothing to do if it passes: see https://slack-status.com and this machine's network"
+    if outcome.verdict is Verdict.MALFORMED:
+        return "Slack could not read the message: please report this as a bug of this service"
+    return ADVICE.get(outcome.reason, _CHECK_URL)
+
+
+def _outcome(response: requests.Response, answer: str) -> Outcome:
+    """What Slack's answer means; https://api.slack.com/messaging/webhooks#handling_errors."""
+    status = response.status_code
+    if status == 200 and answer in ACCEPTED_ANSWERS:
+        return Outcome(Verdict.ACCEPTED, "ok", status)
+    # Only a word of Slack's own form is passed on: a proxy's error page may quote the URL.
+    reason = answer if _WORD.fullmatch(answer) else f"HTTP {status}"
+    if status == 429:
+        hold = retry_after(response.headers.get("Retry-After", ""), time.time())
+        return Outcome(Verdict.UNAVAILABLE, "Slack's rate limit is reached", status, hold)
+    if status >= 500:
+        return Outcome(Verdict.UNAVAILABLE, f"Slack failed: {reason}", status)
+    # A 400 with a word that has advice is about the webhook; with any other, about the message.
+    if status == 413 or (status == 400 and reason not in ADVICE):
+        return Outcome(Verdict.MALFORMED, reason, status)
+    return Outcome(Verdict.REFUSED, reason, status)
+
+
+def retry_after(header: str, now: float) -> float | None:
+    """The seconds that a Retry-After header asks for (RFC 9110, 10.2.3), None if it says nothing.
+
+    `now` is in seconds since the epoch, for the header's other form, a date.
+    """
+    header = header.strip()
+    if _SECONDS.fullmatch(header):
+        seconds = float(header)
+    else:
+        try:
+            seconds = parsedate_to_datetime(header).timestamp() - now
+        except (ValueError, OverflowError):
+            return None
+    return min(max(seconds, 0.0), MAX_HOLD)

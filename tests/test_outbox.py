@@ -1,0 +1,469 @@
+"""The outbox under contention, in virtual time: nothing lost, nothing doubled, nobody wedged."""
+
+import itertools
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from filters import Alert
+from message import Message
+from outbox import INTERVAL, MAX_PAUSE, MAX_REMEMBERED, MAX_WAITING, MIN_POST, Delivery, Outbox
+from slack import Outcome, Verdict
+from tests.virtual_time import VirtualTime
+
+BUDGET = 9.0
+OK = Outcome(Verdict.ACCEPTED, "ok", 200)
+FAILED = Outcome(Verdict.UNAVAILABLE, "Slack failed: HTTP 500", 500)
+MALFORMED = Outcome(Verdict.MALFORMED, "invalid_attachments", 400)
+NO_SERVICE = Outcome(Verdict.REFUSED, "no_service", 404)
+
+
+def limited(seconds: float) -> Outcome:
+    return Outcome(Verdict.UNAVAILABLE, "Slack's rate limit is reached", 429, seconds)
+
+
+def alert(log_id: object) -> Alert:
+    return Alert({"type": "f", "log_id": log_id}, "failure", "Failed Login")
+
+
+class World:
+    """An outbox, a Slack that answers as scripted, and deliveries that arrive when told."""
+
+    def __init__(self, *script: Outcome | BaseException, seconds: float = 0.1) -> None:
+        self.time = VirtualTime()
+        self.script = list(script)
+        self.seconds = seconds  # that Slack takes to answer
+        self.posts: list[tuple[float, list[Any]]] = []  # when, and the log_ids
+        self.forms: list[bool] = []  # whether as plain text
+        self.shown: list[Any] = []  # the log_ids of the messages that Slack accepted
+        self.in_flight = 0
+        self.outbox = Outbox(self.build, self.send, self.time.clock, self.time)
+        self.answers: dict[str, tuple[float, Delivery]] = {}  # by name: when, and what
+        self._arrivals: list[Any] = []
+
+    def build(self, alerts: Sequence[Alert], plain: bool) -> Message:
+        assert not self.time._is_owned()  # type: ignore[attr-defined] # no lock is held
+        return {"log_ids": [alert.event["log_id"] for alert in alerts], "plain": plain}
+
+    def send(self, message: Message, timeout: float) -> Outcome:
+        assert not self.time._is_owned()  # type: ignore[attr-defined] # no lock is held
+        assert self.in_flight == 0  # at most one post at a time
+        self.posts.append((self.time.now, message["log_ids"]))
+        self.forms.append(message["plain"])
+        outcome = self.script.pop(0) if self.script else OK
+        self.in_flight += 1
+        self.time.sleep(min(self.seconds, timeout))
+        self.in_flight -= 1
+        if isinstance(outcome, BaseException):
+            raise outcome
+        if self.seconds > timeout:
+            return Outcome(Verdict.UNAVAILABLE, "no answer from Slack")
+        self.shown += message["log_ids"] if outcome is OK else []
+        return outcome
+
+    def arrive(
+        self, at: float, name: str, *log_ids: object, budget: float = BUDGET, repeat: bool = False
+    ) -> None:
+        """A delivery of alerts with these log_ids; `repeat` it until it is accepted, as Auth0."""
+
+        def request() -> None:
+            self.time.sleep(at)
+            while True:
+                alerts = [alert(log_id) for log_id in log_ids]
+                delivery = self.outbox.deliver(alerts, self.time.now + budget)
+                assert delivery.outcome
+                self.answers[name] = (self.time.now, delivery)
+                if not repeat or delivery.outcome.verdict is Verdict.ACCEPTED:
+                    return
+                self.time.sleep(delivery.outcome.retry_after or 1)
+
+        self._arrivals.append(request)
+
+    def run(self) -> None:
+        arrivals, self._arrivals = self._arrivals, []
+        self.time.run(*arrivals)
+
+    def outcome(self, name: str) -> Outcome:
+        outcome = self.answers[name][1].outcome
+        assert outcome
+        return outcome
+
+    def verdict(self, name: str) -> Verdict:
+        return self.outcome(name).verdict
+
+    def answered_at(self, name: str) -> float:
+        return self.answers[name][0]
+
+    @property
+    def starts(self) -> list[float]:
+        return [at for at, _ in self.posts]
+
+    @property
+    def posted(self) -> list[Any]:
+        return [log_id for _, log_ids in self.posts for log_id in log_ids]
+
+
+def test_a_lone_alert_goes_out_at_once() -> None:
+    world = World()
+    world.arrive(5, "a", 1)
+    world.run()
+    assert world.posts == [(5, [1])]
+    assert world.verdict("a") is Verdict.ACCEPTED
+    assert world.answered_at("a") == pytest.approx(5.1)
+
+
+def test_deliveries_that_arrive_meanwhile_go_out_together_in_their_order() -> None:
+    world = World(seconds=0.3)
+    world.arrive(0.0, "first", "1a", "1b")
+    world.arrive(0.1, "in flight", "2")
+    world.arrive(0.4, "within the second", "3a", "3b")
+    world.arrive(0.9, "still within it", "4")
+    world.arrive(5.0, "later", "5")
+    world.run()
+    assert world.posts == [
+        (0, ["1a", "1b"]),
+        (pytest.approx(INTERVAL), ["2", "3a", "3b", "4"]),
+        (5, ["5"]),
+    ]
+    assert world.answered_at("first") == pytest.approx(0.3)
+    for name in ("in flight", "within the second", "still within it"):
+        assert world.answered_at(name) == pytest.approx(INTERVAL + 0.3)
+        assert world.verdict(name) is Verdict.ACCEPTED
+
+
+def test_posts_start_a_second_apart_also_when_formatting_takes_long() -> None:
+    world = World()
+    slow = iter([0.5, 0.0])
+    build = world.build
+
+    def slow_build(alerts: Sequence[Alert], plain: bool) -> Message:
+        world.time.sleep(next(slow))
+        return build(alerts, plain)
+
+    world.outbox = Outbox(slow_build, world.send, world.time.clock, world.time)
+    world.arrive(0.0, "a", "1")
+    world.arrive(0.1, "b", "2")
+    world.run()
+    assert world.starts == [0.5, pytest.approx(0.5 + INTERVAL)]
+
+
+def test_64_threads_at_once_make_two_messages() -> None:
+    world = World()
+    for n in range(MAX_WAITING):
+        world.arrive(0.0, f"{n}", f"{n}")
+    world.run()
+    assert len(world.posts) <= 2
+    assert sorted(world.posted) == sorted(f"{n}" for n in range(MAX_WAITING))
+    assert all(world.verdict(name) is Verdict.ACCEPTED for name in world.answers)
+
+
+def test_one_delivery_too_many_is_answered_at_once_and_not_posted() -> None:
+    world = World(seconds=5)
+    for n in range(MAX_WAITING):
+        world.arrive(0.0, f"{n}", n)
+    world.arrive(0.5, "too many", "too many")
+    world.run()
+    assert world.verdict("too many") is Verdict.UNAVAILABLE
+    assert world.answered_at("too many") == 0.5
+    assert "too many" not in world.posted
+
+
+def test_a_flood_through_slacks_faults_loses_and_doubles_nothing() -> None:
+    faults: list[Outcome | BaseException] = [
+        OK,
+        limited(2),
+        FAILED,
+        OK,
+        FAILED,
+        FAILED,
+        limited(30),
+        MALFORMED,
+    ]
+    world = World(*faults, seconds=0.2)
+    for n in range(200):
+        world.arrive(n * 0.05, f"{n}", *(f"{n}.{i}" for i in range(10)), repeat=True)
+    world.run()
+    assert all(world.verdict(name) is Verdict.ACCEPTED for name in world.answers)
+    assert len(world.shown) == len(set(world.shown)) == 2000
+    gaps = [after - before for before, after in itertools.pairwise(world.starts)]
+    assert min(gaps) >= INTERVAL - 1e-9
+
+
+# Slack cannot take it now.
+
+
+def test_failures_are_retried_after_growing_pauses() -> None:
+    world = World(*[FAILED] * 3, seconds=0.1)
+    world.arrive(0, "a", 1)
+    world.run()
+    assert world.verdict("a") is Verdict.ACCEPTED
+    assert world.starts == pytest.approx([0, 1.1, 3.2, 7.3])
+
+
+def test_a_retry_carries_what_has_arrived_since() -> None:
+    world = World(FAILED)
+    world.arrive(0, "a", 1)
+    world.arrive(0.5, "b", 2)
+    world.run()
+    assert [log_ids for _, log_ids in world.posts] == [[1], [1, 2]]
+
+
+def test_after_many_failures_the_pause_stays_bounded_and_success_ends_it() -> None:
+    world = World(*[FAILED] * 6)
+    world.arrive(0, "patient", 1, budget=60)
+    world.arrive(50, "later", 2)
+    world.run()
+    gaps = [after - before for before, after in itertools.pairwise(world.starts)]
+    assert gaps[:6] == pytest.approx([pause + 0.1 for pause in (1, 2, 4, 4, 4, 4)])
+    assert max(gaps[:6]) <= MAX_PAUSE + 0.1 + 1e-9
+    assert world.posts[-1] == (50, [2])
+
+
+def test_when_the_budget_ends_the_delivery_is_withdrawn_and_never_posted_later() -> None:
+    world = World(*[FAILED] * 9)
+    world.arrive(0, "a", 1)
+    world.arrive(40, "b", 2)
+    world.run()
+    assert world.verdict("a") is Verdict.UNAVAILABLE
+    assert world.answered_at("a") <= BUDGET
+    assert world.outcome("a").reason == "Slack failed: HTTP 500"
+    assert all(at < BUDGET for at, log_ids in world.posts if 1 in log_ids)
+
+
+def test_a_delivery_that_waits_behind_a_hanging_post_is_withdrawn_in_time() -> None:
+    world = World(seconds=100)
+    world.arrive(0.0, "in flight", 1)
+    world.arrive(0.1, "behind", 2, budget=5)
+    world.run()
+    assert world.answered_at("in flight") == pytest.approx(BUDGET)
+    assert world.answered_at("behind") == pytest.approx(0.1 + 5 - MIN_POST)
+    assert world.verdict("in flight") is world.verdict("behind") is Verdict.UNAVAILABLE
+    assert world.posted == [1]
+
+
+def test_429_holds_all_posts_until_retry_after_has_passed() -> None:
+    world = World(limited(3))
+    world.arrive(0.0, "a", 1)
+    world.arrive(1.0, "b", 2)
+    world.run()
+    assert world.posts == [(0, [1]), (pytest.approx(3.1), [1, 2])]
+
+
+def test_429_beyond_the_budget_is_answered_at_once_with_the_seconds_left() -> None:
+    world = World(limited(60))
+    world.arrive(0.0, "a", 1)
+    world.arrive(20.0, "b", 2)
+    world.arrive(55.0, "c", 3)
+    world.run()
+    assert world.answered_at("a") == pytest.approx(0.1)
+    assert world.outcome("a").reason == "Slack's rate limit is reached"
+    assert world.outcome("a").retry_after == pytest.approx(60)
+    assert world.answered_at("b") == 20
+    assert world.outcome("b").retry_after == pytest.approx(40.1)
+    assert world.verdict("c") is Verdict.ACCEPTED
+    assert world.posts == [(0, [1]), (pytest.approx(60.1), [3])]
+
+
+def test_a_follower_whose_deadline_comes_first_gives_up_and_is_not_posted_again() -> None:
+    world = World(OK, seconds=4)
+    world.arrive(0.0, "first", 0)
+    world.arrive(0.1, "leader", "1", budget=20)
+    world.arrive(0.2, "follower", "2", budget=6)
+    world.arrive(15.0, "redelivered", "2")
+    world.run()
+    assert world.answered_at("follower") == pytest.approx(6.2)
+    assert world.verdict("follower") is Verdict.UNAVAILABLE
+    assert world.verdict("leader") is Verdict.ACCEPTED
+    assert world.verdict("redelivered") is Verdict.ACCEPTED
+    assert world.answered_at("redelivered") == 15
+    assert world.posted == [0, "1", "2"]
+
+
+# Slack refuses it.
+
+
+def test_a_refusal_reaches_all_it_carried_and_is_not_retried() -> None:
+    world = World(OK, NO_SERVICE)
+    world.arrive(0.0, "first", 1)
+    world.arrive(0.1, "a", 2)
+    world.arrive(0.2, "b", 3)
+    world.run()
+    assert world.outcome("a") == world.outcome("b") == NO_SERVICE
+    assert len(world.posts) == 2
+
+
+def test_a_malformed_message_is_sent_once_more_as_plain_text_a_second_later() -> None:
+    world = World(MALFORMED)
+    world.arrive(0, "a", 1)
+    world.arrive(5, "b", 2)
+    world.run()
+    assert world.verdict("a") is Verdict.ACCEPTED
+    assert world.posted == [1, 1, 2]
+    assert world.starts == pytest.approx([0, INTERVAL, 5])
+    assert world.forms == [False, True, False]
+
+
+def test_a_plain_text_that_is_malformed_too_is_refused() -> None:
+    world = World(MALFORMED, MALFORMED)
+    world.arrive(0, "a", 1)
+    world.run()
+    assert world.outcome("a") == MALFORMED
+    assert len(world.posts) == 2
+
+
+def test_refusals_are_logged_with_advice_and_log_ids(caplog: pytest.LogCaptureFixture) -> None:
+    world = World(NO_SERVICE)
+    world.arrive(0, "a", "9001", "9002", None)
+    world.run()
+    (record,) = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert "no_service" in record.getMessage()
+    assert "make a new one" in record.getMessage()
+    assert record.getMessage().endswith("log_ids=9001,9002")
+
+
+def test_a_message_is_logged_with_how_many_deliveries_it_carried(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    world = World(OK, FAILED)
+    world.arrive(0.0, "a", "1")
+    world.arrive(0.1, "b", "2", "3")
+    world.arrive(0.2, "c", "4")
+    world.run()
+    lines = [(record.levelname, record.getMessage()) for record in caplog.records]
+    assert lines == [
+        ("INFO", "message deliveries=1 alerts=1 form=rich slack=200 ms=100 outcome=accepted"),
+        (
+            "WARNING",
+            "message deliveries=2 alerts=3 form=rich slack=500 ms=100 outcome=unavailable"
+            " reason='Slack failed: HTTP 500'",
+        ),
+        ("INFO", "message deliveries=2 alerts=3 form=rich slack=200 ms=100 outcome=accepted"),
+    ]
+
+
+# No doubles.
+
+
+def test_a_redelivery_is_counted_as_delivered_and_not_posted_again() -> None:
+    world = World()
+    world.arrive(0, "a", "1", "2")
+    world.arrive(5, "again", "1", "2")
+    world.arrive(6, "partly", "2", "3")
+    world.run()
+    assert world.posts == [(0, ["1", "2"]), (6, ["3"])]
+    assert world.verdict("again") is Verdict.ACCEPTED
+    assert world.answered_at("again") == 5
+    assert world.answers["again"][1].duplicates == 2
+    assert world.answers["partly"][1].duplicates == 1
+
+
+def test_a_repeat_within_a_delivery_is_posted_once() -> None:
+    world = World()
+    world.arrive(0, "a", "1", "1", "2")
+    world.run()
+    assert world.posts == [(0, ["1", "2"])]
+    assert world.answers["a"][1].duplicates == 1
+
+
+def test_a_repeat_while_the_first_waits_joins_its_outcome() -> None:
+    world = World(OK, NO_SERVICE)
+    world.arrive(0.0, "first", "0")
+    world.arrive(0.1, "a", "1")
+    world.arrive(0.2, "b", "1")
+    world.run()
+    assert world.posted == ["0", "1"]
+    assert world.verdict("a") is world.verdict("b") is Verdict.REFUSED
+
+
+def test_a_repeat_while_the_first_is_in_flight_is_answered_with_it() -> None:
+    world = World(seconds=0.5)
+    world.arrive(0.0, "a", "1")
+    world.arrive(0.1, "b", "1")
+    world.run()
+    assert world.posts == [(0, ["1"])]
+    assert world.answered_at("b") == pytest.approx(0.5)
+    assert world.verdict("b") is Verdict.ACCEPTED
+
+
+def test_a_repeat_of_what_failed_in_flight_is_posted() -> None:
+    world = World(NO_SERVICE, seconds=0.5)
+    world.arrive(0.0, "a", "1")
+    world.arrive(0.1, "b", "1")
+    world.run()
+    assert world.verdict("a") is Verdict.REFUSED
+    assert world.verdict("b") is Verdict.ACCEPTED
+
+
+def test_when_the_first_is_withdrawn_its_repeat_is_still_posted() -> None:
+    world = World(seconds=4)
+    world.arrive(0.0, "in flight", "0")
+    world.arrive(0.1, "a", "1", budget=3)
+    world.arrive(0.2, "b", "1")
+    world.run()
+    assert world.verdict("a") is Verdict.UNAVAILABLE
+    assert world.verdict("b") is Verdict.ACCEPTED
+    assert world.posted == ["0", "1"]
+
+
+@pytest.mark.parametrize("no_id", ["", None, 5, ["1"], {"a": 1}])
+def test_events_without_a_log_id_are_never_merged(no_id: object) -> None:
+    world = World()
+    world.arrive(0, "a", no_id, no_id)
+    world.arrive(5, "b", no_id)
+    world.run()
+    assert world.posted == [no_id] * 3
+
+
+def test_remembers_the_last_ten_thousand_log_ids() -> None:
+    world = World()
+    world.arrive(0, "a", *(f"{n}" for n in range(MAX_REMEMBERED + 1)))
+    world.arrive(5, "forgotten", "0")
+    world.arrive(10, "remembered", f"{MAX_REMEMBERED}")
+    world.run()
+    assert [log_ids for _, log_ids in world.posts[1:]] == [["0"]]
+
+
+# Bugs and kills.
+
+
+@pytest.mark.parametrize("where", ["build", "send"])
+def test_an_exception_reaches_every_waiter_and_wedges_nothing(
+    where: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World(OK, ValueError("bug"))
+    if where == "build":
+        world.script = []
+        bugs = iter([None, ValueError("bug")])
+        build = world.build
+
+        def faulty_build(alerts: Sequence[Alert], plain: bool) -> Message:
+            if bug := next(bugs, None):
+                raise bug
+            return build(alerts, plain)
+
+        world.outbox = Outbox(faulty_build, world.send, world.time.clock, world.time)
+    world.arrive(0.0, "first", 0)
+    world.arrive(0.1, "leader", 1)
+    world.arrive(0.2, "follower", 2)
+    world.arrive(5.0, "later", 3)
+    world.run()
+    internal = Outcome(Verdict.REFUSED, "internal error (ValueError)")
+    assert world.outcome("leader") == internal
+    assert world.outcome("follower") == internal
+    assert world.verdict("later") is Verdict.ACCEPTED
+    assert "ValueError: bug" in caplog.text  # with its traceback
+
+
+def test_a_leader_that_is_killed_leaves_its_followers_to_the_next() -> None:
+    world = World(OK, SystemExit())
+    world.arrive(0.0, "first", "0")
+    world.arrive(0.1, "follower", "1")
+    world.arrive(0.2, "killed", "2")
+    world.arrive(9.0, "later", "3")
+    world.run()
+    assert [log_ids for _, log_ids in world.posts] == [["0"], ["1", "2"], ["1"], ["3"]]
+    assert sorted(world.answers) == ["first", "follower", "later"]
+    assert all(world.verdict(name) is Verdict.ACCEPTED for name in world.answers)
