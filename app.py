@@ -1,0 +1,174 @@
+"""The web application: Auth0's deliveries in, an honest answer out.
+
+POST /api/logs    bytes, events (events.py), alerts (filters.py), message (message.py), outcome
+                  (outbox.py, slack.py): 2xx only once Slack has said `ok` to every alert.
+GET  /healthz     answers `ok`, and touches nothing.
+flask send-test   posts a sample alert through the configured webhook.
+"""
+
+import hmac
+import logging
+import math
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import datetime, timezone
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.wsgi import get_input_stream
+
+import console
+from events import UnreadableDelivery, read_events
+from filters import Alert
+from logs import configure
+from message import Message, build_message, plain_form
+from outbox import Outbox
+from settings import CONSOLE, Settings, SettingsError, read_settings
+from slack import Outcome, Verdict, Webhook, advice
+
+MAX_BODY = 10 * 1024 * 1024  # bytes; Auth0 documents no limit of its own
+MAX_DRAIN = 4 * MAX_BODY  # bytes that are read of a body that is not wanted
+CHUNK = 256 * 1024  # bytes read at a time
+BUDGET = 9.0  # seconds until the answer: Auth0 gives about 10, Heroku's router 30
+
+log = logging.getLogger("delivery")
+
+
+def create_app(environ: Mapping[str, str] | None = None) -> Flask:
+    """Build the application from environment variables; stops the process if one is wrong."""
+    try:
+        settings = read_settings(os.environ if environ is None else environ)
+    except SettingsError as error:
+        sys.exit(f"auth0-logs-to-slack cannot start: {error}.")
+    configure(settings.log_level, settings.secrets)
+    for warning in settings.warnings:
+        log.warning(warning)
+    send = console.show if settings.webhook_url == CONSOLE else Webhook(settings.webhook_url).post
+
+    def build(alerts: Sequence[Alert], plain: bool = False) -> Message:
+        message = build_message(alerts, settings.fields)
+        return plain_form(message) if plain else message
+
+    outbox = Outbox(build, send)
+    app = Flask(__name__, static_folder=None)
+
+    @app.post("/api/logs", provide_automatic_options=False)
+    def logs() -> Response:
+        return receive(settings, outbox)
+
+    @app.get("/healthz", provide_automatic_options=False)
+    def healthz() -> Response:
+        return answer(200, "ok")
+
+    @app.errorhandler(HTTPException)
+    def failed(error: HTTPException) -> Response:
+        hint = {404: "deliveries go to POST /api/logs", 405: "use POST /api/logs"}
+        return answer(error.code or 500, hint.get(error.code or 500, error.name))
+
+    @app.cli.command("send-test")
+    def send_test() -> None:
+        """Post a sample alert to Slack and say what happened."""
+        outcome = send(build([_sample_alert()]), BUDGET)
+        if outcome.verdict is not Verdict.ACCEPTED:
+            sys.exit(f"not delivered: {outcome.reason}: {advice(outcome)}.")
+        print("delivered: Slack accepted a sample alert; look at the channel.")
+
+    return app
+
+
+def answer(status: int, body: str = "") -> Response:
+    """A response of one line of plain text; Auth0 shows it in the stream's Health tab."""
+    return Response(f"{body}\n" if body else "", status, content_type="text/plain; charset=utf-8")
+
+
+def receive(settings: Settings, outbox: Outbox) -> Response:
+    """Take the current request's delivery and answer it; the README's table says what when."""
+    started = time.monotonic()
+    counts: dict[str, object] = {}
+    response, outcome = _handle(settings, outbox, started + BUDGET, counts)
+    counts |= {"ms": f"{(time.monotonic() - started) * 1000:.0f}", "outcome": outcome}
+    fields = " ".join(f"{name}={value}" for name, value in counts.items())
+    log.info("delivery status=%d %s", response.status_code, fields)
+    return response
+
+
+def _handle(
+    settings: Settings, outbox: Outbox, deadline: float, counts: dict[str, object]
+) -> tuple[Response, str]:
+    """The response to the current request, and a word for the log; fills in the counts."""
+    if not _is_authorized(settings.token):
+        with suppress(RequestEntityTooLarge, UnreadableDelivery):
+            _read_body(limit=0)
+        return answer(401, "the Authorization header is not the token"), "unauthorized"
+    try:
+        events, problems = read_events(_read_body(MAX_BODY))
+    except RequestEntityTooLarge:
+        return answer(413, f"the body is over {MAX_BODY} bytes (10 MiB)"), "too_large"
+    except UnreadableDelivery as error:
+        return answer(400, str(error)), "unreadable"
+    alerts = settings.alert_filter.alerts(events)
+    skipped = problems.total()
+    counts |= {"events": len(events), "alerts": len(alerts), "skipped": skipped}
+    if skipped:
+        why = ", ".join(f"{count} × {problem}" for problem, count in problems.items())
+        log.warning("delivery skipped=%d of %d items: %s", skipped, skipped + len(events), why)
+    if not alerts:
+        return answer(204), "no_alerts"
+    delivery = outbox.deliver(alerts, deadline)
+    outcome = delivery.outcome or Outcome(Verdict.UNAVAILABLE)
+    counts |= {"duplicates": delivery.duplicates, "slack": outcome.status or "none"}
+    return _answer_to(outcome), outcome.verdict.value
+
+
+def _is_authorized(token: str) -> bool:
+    """Whether the request carries the token, as it is or after `Bearer`; in constant time."""
+    if not token:
+        return True
+    # WSGI hands headers over as Latin-1 (PEP 3333); compare_digest takes only bytes beyond ASCII.
+    header = request.environ.get("HTTP_AUTHORIZATION", "").encode("latin-1", "replace").strip()
+    scheme, _, value = header.partition(b" ")
+    bare = hmac.compare_digest(header, token.encode())
+    bearer = hmac.compare_digest(value.strip(), token.encode()) and scheme.lower() == b"bearer"
+    return bare or bearer
+
+
+def _read_body(limit: int) -> bytes:
+    """The current request's body; raises RequestEntityTooLarge where it is over the limit.
+
+    Reads on to its end, though not for ever: a client that is cut off hears no answer.
+    """
+    stream, chunks, size = get_input_stream(request.environ), [], 0
+    try:
+        while size <= MAX_DRAIN and (chunk := stream.read(CHUNK)):
+            size += len(chunk)
+            if size <= limit:
+                chunks.append(chunk)
+    except Exception as error:  # gunicorn's own, for broken chunks; a client that went away
+        raise UnreadableDelivery("the body ended early or its chunks are broken") from error
+    if size > limit:
+        raise RequestEntityTooLarge
+    return b"".join(chunks)
+
+
+def _answer_to(outcome: Outcome) -> Response:
+    if outcome.verdict is Verdict.ACCEPTED:
+        return answer(200, "ok")
+    if outcome.verdict is Verdict.UNAVAILABLE:
+        response = answer(503, f"{outcome.reason}; not delivered, please send it again")
+        response.headers["Retry-After"] = str(math.ceil(outcome.retry_after or 1))
+        return response
+    return answer(502, f"{outcome.reason}: {advice(outcome)}")
+
+
+def _sample_alert() -> Alert:
+    event = {
+        "type": "f",
+        "description": "Test alert: this service can post to Slack",
+        "date": datetime.now(timezone.utc).isoformat(),
+        "client_name": "flask send-test",
+        "log_id": "",
+    }
+    return Alert(event, "failure", "")

@@ -1,0 +1,35 @@
+"""How gunicorn runs the service; it reads this file by itself from the working directory.
+
+https://docs.gunicorn.org/en/stable/settings.html. It binds to 0.0.0.0:$PORT where a platform
+sets PORT, else to 127.0.0.1:8000.
+"""
+
+from outbox import MAX_WAITING
+
+# One process, whatever WEB_CONCURRENCY says, because the outbox lives in it: Slack's one message
+# a second and the memory of what was posted can only be kept in one place.
+workers = 1
+worker_class = "worker.PatientWorker"
+# A delivery that waits for Slack holds a thread. The rest are for answering at once whatever
+# does not wait: health checks, wrong tokens, deliveries without alerts, one delivery too many.
+threads = MAX_WAITING + 8
+
+# The settings are read before the fork, so a wrong one stops the master with its message.
+preload_app = True
+
+# Seconds that a stopping process gives its deliveries, which are answered within 10 anyway;
+# Heroku kills it after 30 (https://devcenter.heroku.com/articles/dynos#shutdown).
+graceful_timeout = 15
+
+# Seconds that an idle connection is kept, without a thread, for the client's next delivery.
+keepalive = 5
+
+# Far more than Auth0 or any proxy sends, far less than what makes parsing slow.
+limit_request_line = 2048  # bytes
+limit_request_fields = 64
+limit_request_field_size = 8190  # bytes
+
+# The service's own log has a line for each delivery that says more.
+accesslog = None
+# gunicorn's administration socket: nothing here needs it.
+control_socket_disable = True

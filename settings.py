@@ -1,0 +1,101 @@
+"""Settings: the environment variables, read and checked once, at start-up."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+import requests
+
+from filters import AlertFilter, read_filter
+from logs import LEVELS
+from message import read_fields
+
+CONSOLE = "console:"  # the webhook URL that means: print the messages
+EXAMPLE_TOKEN = "AUTH0_LOG_STREAM_TOKEN_VALUE"  # noqa: S105 - what .env.example has, to be replaced
+
+
+class SettingsError(ValueError):
+    """A variable is missing or wrong; the message names it and says what to put there."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All that can be configured. repr() shows neither the webhook's URL nor the token."""
+
+    webhook_url: str = field(repr=False)
+    token: str = field(repr=False)  # empty: the endpoint is open
+    alert_filter: AlertFilter
+    fields: tuple[str, ...]
+    log_level: str
+    warnings: tuple[str, ...]  # what is allowed but hardly meant
+
+    @property
+    def secrets(self) -> set[str]:
+        """What no output may contain: the token, the webhook's URL and its path."""
+        url = urlsplit(self.webhook_url)
+        target = f"{url.path}?{url.query}" if url.query else url.path
+        secrets = {self.token, target if len(target) > 1 else ""}
+        return secrets if self.webhook_url == CONSOLE else secrets | {self.webhook_url}
+
+
+def read_settings(environ: Mapping[str, str]) -> Settings:
+    """Read the settings from environment variables; raises SettingsError."""
+
+    def variable(name: str) -> str:
+        return environ.get(name, "").strip()
+
+    token = variable("AUTH0_LOG_STREAM_TOKEN")
+    warnings = []
+    if not token:
+        warnings.append(
+            "AUTH0_LOG_STREAM_TOKEN is not set: anyone can post to /api/logs; set it to a long"
+            " random value, and to the same as the stream's Authorization Token in Auth0"
+        )
+    elif token == EXAMPLE_TOKEN:
+        warnings.append(
+            "AUTH0_LOG_STREAM_TOKEN still has the value from .env.example, which everyone knows:"
+            " replace it"
+        )
+    try:
+        alert_filter, strangers = read_filter(variable("ALERT_TYPES"), variable("ALERT_IGNORE"))
+        fields = read_fields(variable("SLACK_FIELDS"))
+    except ValueError as error:
+        raise SettingsError(str(error)) from None
+    warnings += [
+        f"ALERT_TYPES has {entry!r}, which matches no log type known today: is it mistyped?"
+        for entry in strangers
+    ]
+    log_level = variable("LOG_LEVEL").upper() or "INFO"
+    if log_level not in LEVELS:
+        raise SettingsError(f"LOG_LEVEL is {log_level!r}: give one of {', '.join(LEVELS)}")
+    url = _webhook_url(variable("SLACK_WEBHOOK_URL"))
+    return Settings(url, token, alert_filter, fields, log_level, tuple(warnings))
+
+
+def _webhook_url(value: str) -> str:
+    """Check the webhook's URL, without ever quoting it: it is a credential."""
+    what_to_do = (
+        "set it to your Slack incoming webhook's URL (https://hooks.slack.com/services/...),"
+        f" or to {CONSOLE} to print the messages in the terminal instead"
+    )
+    if not value:
+        raise SettingsError(f"SLACK_WEBHOOK_URL is not set: {what_to_do}")
+    if value == CONSOLE:
+        return value
+    try:
+        url = urlsplit(requests.Request("POST", value).prepare().url or "")
+        secure = url.scheme == "https" or (url.scheme == "http" and _is_loopback(url.hostname))
+    except ValueError:  # requests' own are ValueErrors too
+        secure = False
+    if not secure or any(character.isspace() for character in value):
+        raise SettingsError(f"SLACK_WEBHOOK_URL is no https:// URL: {what_to_do}")
+    return value
+
+
+def _is_loopback(host: str | None) -> bool:
+    """Whether plain HTTP stays on this machine; the tests post to a stub there."""
+    try:
+        return host == "localhost" or ip_address(host or "").is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,98 @@
+"""The Procfile's own command, started on a free port of loopback and spoken to over HTTP."""
+
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryFile
+from typing import Any, TextIO
+
+import requests
+
+ROOT = Path(__file__).parent.parent
+TOKEN = "stream-token-never-to-be-logged"
+STARTED_WITHIN, STOPPED_WITHIN = 30.0, 40.0  # seconds; bounds on a failing test, no measures
+
+
+def procfile_command() -> list[str]:
+    """The command of the Procfile's web process."""
+    process, _, command = (ROOT / "Procfile").read_text().partition(":")
+    assert process == "web"
+    return shlex.split(command)
+
+
+def environment(**variables: str) -> dict[str, str]:
+    """A platform's environment, with nothing of the developer's own settings in it."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {"PATH": path, "PYTHONUNBUFFERED": "1", "AUTH0_LOG_STREAM_TOKEN": TOKEN, **variables}
+
+
+def free_port() -> int:
+    """A port of loopback that nothing listens on."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        port: int = listener.getsockname()[1]
+        return port
+
+
+class Server:
+    """A running process of the service, its output so far, and requests to it."""
+
+    def __init__(self, command: Sequence[str], output: TextIO, **variables: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._output = output
+        self.process = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment(PORT=str(self.port), FLASK_RUN_PORT=str(self.port), **variables),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+
+    @property
+    def output(self) -> str:
+        """All that the process has written to stdout and stderr."""
+        return os.pread(self._output.fileno(), 1 << 30, 0).decode(errors="replace")
+
+    def wait_until_it_answers(self) -> None:
+        give_up = time.monotonic() + STARTED_WITHIN
+        while time.monotonic() < give_up:
+            assert self.process.poll() is None, self.output
+            try:
+                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.02)
+        raise AssertionError(f"no answer: {self.output}")
+
+    def deliver(self, body: Any = None, **request: Any) -> requests.Response:
+        """POST a delivery with the right token, as JSON unless `data` is given."""
+        headers = {"Authorization": TOKEN, **request.pop("headers", {})}
+        content = {} if body is None else {"json": body}
+        url = f"{self.url}/api/logs"
+        return requests.post(url, **content, headers=headers, timeout=30, **request)
+
+    def stop(self, signal_number: int = signal.SIGTERM) -> int:
+        """Send the signal and wait for the process's end; returns its exit code."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal_number)
+        return self.process.wait(STOPPED_WITHIN)
+
+
+@contextmanager
+def server(command: Sequence[str] | None = None, **variables: str) -> Iterator[Server]:
+    """A server that answers; by default the Procfile's command."""
+    with TemporaryFile("w+") as output:
+        running = Server(command or procfile_command(), output, **variables)
+        try:
+            running.wait_until_it_answers()
+            yield running
+        finally:
+            running.stop()

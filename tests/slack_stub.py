@@ -1,0 +1,133 @@
+"""A stub of Slack's incoming webhook on loopback, which answers as it is told."""
+
+import json
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+PATH = "/services/T00000000/B00000000/NeverToBeLogged24Letters"  # as secret as a real one
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How to answer one post: by default as Slack does when it takes the message."""
+
+    status: int = 200
+    body: str = "ok"
+    headers: dict[str, str] = field(default_factory=dict)
+    delay: float = 0.0  # seconds before the answer
+    drop: bool = False  # close the connection instead of answering
+    accept: bool | None = None  # whether the channel shows the message; by the status if None
+
+    @property
+    def accepts(self) -> bool:
+        return self.status == 200 and not self.drop if self.accept is None else self.accept
+
+
+@dataclass(frozen=True)
+class Post:
+    """A message that arrived, when (time.monotonic) and how it was answered."""
+
+    at: float
+    message: dict[str, Any]
+    answer: Answer
+
+
+class SlackStub:
+    """Collects posts; `script` says how to answer the next ones, `interval` limits their rate."""
+
+    def __init__(self, interval: float = 0.0) -> None:
+        self.posts: list[Post] = []
+        self.interval = interval
+        self.released = threading.Event()  # ends every delay, so that a test need not wait
+        self._script: deque[Answer] = deque()
+        self._lock = threading.Lock()
+        self._next = 0.0
+        stub = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def do_POST(self) -> None:
+                body = self.rfile.read(int(self.headers["Content-Length"]))
+                answer = stub._record(self.path, json.loads(body))
+                stub.released.wait(answer.delay)
+                if answer.drop:
+                    self.close_connection = True
+                    return
+                content = answer.body.encode()
+                self.send_response(answer.status)
+                for name, value in {**answer.headers, "Content-Length": len(content)}.items():
+                    self.send_header(name, str(value))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_args: object) -> None:
+                pass
+
+        class Server(ThreadingHTTPServer):
+            def handle_error(self, *_args: object) -> None:
+                pass  # a client that went away
+
+        self._server = Server(("127.0.0.1", 0), Handler)
+        self.port = self._server.server_port
+        self.url = f"http://127.0.0.1:{self.port}{PATH}"
+
+    def script(self, *answers: Answer) -> None:
+        """Say how to answer the next posts; after them, every post is accepted."""
+        with self._lock:
+            self._script.extend(answers)
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        """The messages that the channel shows."""
+        return [post.message for post in self.posts if post.answer.accepts]
+
+    @property
+    def titles(self) -> list[str]:
+        """The titles of all attachments that the channel shows."""
+        return [a["title"] for message in self.messages for a in message.get("attachments", [])]
+
+    def _record(self, path: str, message: dict[str, Any]) -> Answer:
+        now = time.monotonic()
+        with self._lock:
+            if path != PATH:
+                answer = Answer(404, "no_service")
+            elif self._script:
+                answer = self._script.popleft()
+            elif now < self._next:
+                answer = Answer(429, "", {"Retry-After": "1"})
+            else:
+                answer = Answer()
+                self._next = now + self.interval
+            self.posts.append(Post(now, message, answer))
+        return answer
+
+    def serve(self) -> None:
+        """Serve until `stop` is called."""
+        self._server.serve_forever(poll_interval=0.05)
+
+    def stop(self) -> None:
+        """Stop serving and let go of every client that still waits."""
+        self.released.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+
+@contextmanager
+def slack_stub(interval: float = 0.0) -> Iterator[SlackStub]:
+    """A running stub; `interval` is the seconds it wants between messages, as Slack wants 1."""
+    stub = SlackStub(interval)
+    thread = threading.Thread(target=stub.serve)
+    thread.start()
+    try:
+        yield stub
+    finally:
+        stub.stop()
+        thread.join()

@@ -1,0 +1,315 @@
+"""The web application: every row of the README's table, without a network."""
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+import responses
+from flask.testing import FlaskClient
+from hypothesis import given
+from hypothesis import strategies as st
+
+import app
+import outbox
+from tests.events import event, success
+
+WEBHOOK = "https://hooks.slack.example/services/T0/B0/secret"
+TOKEN = "the-token"
+SETTINGS = {"SLACK_WEBHOOK_URL": WEBHOOK, "AUTH0_LOG_STREAM_TOKEN": TOKEN}
+
+
+@pytest.fixture
+def slack() -> Iterator[responses.RequestsMock]:
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        mock.post(WEBHOOK, body="ok")
+        yield mock
+
+
+@pytest.fixture
+def client() -> FlaskClient:
+    return app.create_app(SETTINGS).test_client()
+
+
+def deliver(client: FlaskClient, body: Any, authorization: str | None = TOKEN) -> Any:
+    headers = {} if authorization is None else {"Authorization": authorization}
+    data = body if isinstance(body, bytes) else json.dumps(body)
+    return client.post("/api/logs", data=data, headers=headers)
+
+
+def posted(slack: responses.RequestsMock) -> list[Any]:
+    """The messages that were posted."""
+    return [json.loads(call.request.body or "") for call in slack.calls]
+
+
+def test_200_ok_once_slack_has_said_ok(client: FlaskClient, slack: responses.RequestsMock) -> None:
+    response = deliver(client, [event(), success(), event(type="limit_wc")])
+    assert (response.status_code, response.text) == (200, "ok\n")
+    assert response.content_type == "text/plain; charset=utf-8"
+    (message,) = posted(slack)
+    titles = [built["title"] for built in message["attachments"]]
+    assert titles == [
+        "Wrong email or password. [type: fp]",
+        "Wrong email or password. [type: limit_wc]",
+    ]
+
+
+@pytest.mark.parametrize("body", [[], {"logs": []}, [success()], success()])
+def test_204_where_no_event_is_an_alert(
+    client: FlaskClient, slack: responses.RequestsMock, body: Any
+) -> None:
+    response = deliver(client, body)
+    assert (response.status_code, response.data) == (204, b"")
+    assert not slack.calls
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "the body is empty"),
+        (b"{", "the body is not JSON"),
+        (b"[1]", "none of 1 items is an event; the first: an item is not an object"),
+    ],
+)
+def test_400_says_what_is_wrong(
+    client: FlaskClient, slack: responses.RequestsMock, body: bytes, reason: str
+) -> None:
+    response = deliver(client, body)
+    assert response.status_code == 400
+    assert response.text.startswith(reason)
+    assert response.text.count("\n") == 1
+    assert not slack.calls
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [TOKEN, f"Bearer {TOKEN}", f"bearer  {TOKEN} ", f" {TOKEN} "],
+)
+def test_the_token_opens_as_it_is_and_after_bearer(
+    client: FlaskClient, slack: responses.RequestsMock, authorization: str
+) -> None:
+    assert deliver(client, [], authorization).status_code == 204
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [None, "", "Bearer", "Bearer ", "wrong", TOKEN + "x", TOKEN[:-1], f"Basic {TOKEN}", "\xff\x80"],
+)
+def test_401_for_anything_else_and_the_body_is_never_parsed(
+    client: FlaskClient, slack: responses.RequestsMock, authorization: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(app, "read_events", lambda _body: pytest.fail("the body was parsed"))
+    response = deliver(client, [event()], authorization)
+    assert response.status_code == 401
+    assert TOKEN not in response.text
+    assert not slack.calls
+
+
+@pytest.mark.parametrize("authorization", ["pässword", "Bearer pässword"])
+def test_a_token_beyond_ascii_is_compared_as_bytes(authorization: str) -> None:
+    client = app.create_app({**SETTINGS, "AUTH0_LOG_STREAM_TOKEN": "pässword"}).test_client()
+    header = authorization.encode().decode("latin-1")  # as WSGI hands over what UTF-8 was sent
+    assert deliver(client, [], header).status_code == 204
+    assert deliver(client, [], "p?ssword").status_code == 401
+
+
+def test_without_a_token_the_endpoint_is_open() -> None:
+    client = app.create_app({"SLACK_WEBHOOK_URL": WEBHOOK}).test_client()
+    assert deliver(client, [], None).status_code == 204
+    assert deliver(client, [], "anything").status_code == 204
+
+
+def test_413_for_a_body_over_the_limit_with_and_without_a_length(
+    client: FlaskClient, slack: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "MAX_BODY", 200)
+    monkeypatch.setattr(app, "CHUNK", 64)
+    assert deliver(client, b"[" + b" " * 198 + b"]").status_code == 204
+    response = deliver(client, b"[" + b" " * 199 + b"]")
+    assert response.status_code == 413
+    assert "200 bytes" in response.text
+    assert not slack.calls
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "reason"),
+    [
+        ({"status": 404, "body": "no_service"}, 502, "no_service: the webhook is gone"),
+        ({"status": 403, "body": "action_prohibited"}, 502, "action_prohibited"),
+        ({"status": 410, "body": "channel_is_archived"}, 502, "channel_is_archived"),
+        ({"status": 400, "body": "invalid_token"}, 502, "invalid_token"),
+        ({"status": 500, "body": ""}, 503, "Slack failed: HTTP 500"),
+        ({"status": 429, "body": ""}, 503, "Slack's rate limit is reached"),
+        ({"body": requests.ConnectionError(WEBHOOK)}, 503, "no answer from Slack"),
+        ({"body": requests.ReadTimeout(WEBHOOK)}, 503, "no answer from Slack"),
+    ],
+)
+def test_502_where_slack_refuses_and_503_where_it_cannot(
+    client: FlaskClient, slack: responses.RequestsMock, answer: dict[str, Any], status: int,
+    reason: str, monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(app, "BUDGET", 1.5)  # seconds: no time for a second try
+    slack.replace("POST", WEBHOOK, **answer)
+    response = deliver(client, [event()])
+    assert response.status_code == status
+    assert response.text.startswith(reason)
+    assert "secret" not in response.text
+    assert ("Retry-After" in response.headers) == (status == 503)
+    assert len(slack.calls) == 1
+
+
+def test_retry_after_passes_on_what_slack_said(
+    client: FlaskClient, slack: responses.RequestsMock
+) -> None:
+    slack.replace("POST", WEBHOOK, status=429, headers={"Retry-After": "30"})
+    assert deliver(client, [event()]).headers["Retry-After"] == "30"
+
+
+def test_a_redelivery_is_answered_and_not_posted_again(
+    client: FlaskClient, slack: responses.RequestsMock
+) -> None:
+    body = [event()]
+    assert [deliver(client, body).status_code for _ in range(2)] == [200, 200]
+    assert len(slack.calls) == 1
+
+
+def test_a_refusal_of_the_rich_form_falls_back_to_plain_text(
+    client: FlaskClient, slack: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "INTERVAL", 0.0)
+    slack.replace("POST", WEBHOOK, status=400, body="invalid_attachments")
+    slack.add("POST", WEBHOOK, body="ok")
+    assert deliver(client, [event()]).status_code == 200
+    rich, plain = posted(slack)
+    assert "attachments" in rich
+    assert "Wrong email or password. [type: fp]" in plain["text"]
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"])
+def test_405_for_other_methods(client: FlaskClient, method: str) -> None:
+    assert client.open("/api/logs", method=method).status_code == 405
+
+
+@pytest.mark.parametrize("path", ["/", "/api", "/api/logs/", "/static/app.py", "/%ff"])
+def test_404_for_other_paths(client: FlaskClient, path: str) -> None:
+    response = client.post(path)
+    assert (response.status_code, response.text) == (404, "deliveries go to POST /api/logs\n")
+
+
+def test_healthz_answers_without_authorization(client: FlaskClient) -> None:
+    response = client.get("/healthz")
+    assert (response.status_code, response.text) == (200, "ok\n")
+
+
+def test_the_user_s_filter_and_fields_are_used(slack: responses.RequestsMock) -> None:
+    variables = {**SETTINGS, "ALERT_TYPES": "fu,fp", "ALERT_IGNORE": "^Noise", "SLACK_FIELDS": "ip"}
+    client = app.create_app(variables).test_client()
+    noise = event(description="Noise")
+    assert deliver(client, [event(type="fs"), noise]).status_code == 204
+    assert deliver(client, [event(type="fs"), noise, event(), event(type="fu")]).status_code == 200
+    first, second = posted(slack)[0]["attachments"]
+    assert [field["title"] for field in first["fields"]] == ["IP"]
+    assert second["title"].endswith("[type: fu]")
+
+
+def test_the_console_takes_slacks_place(capsys: pytest.CaptureFixture[str]) -> None:
+    client = app.create_app({"SLACK_WEBHOOK_URL": "console:"}).test_client()
+    assert deliver(client, [event()]).status_code == 200
+    assert "▌ Wrong email or password. [type: fp]" in capsys.readouterr().out
+
+
+# Start-up.
+
+
+@pytest.mark.parametrize(
+    "variables", [{}, {"SLACK_WEBHOOK_URL": "secret"}, {**SETTINGS, "ALERT_TYPES": "?!"}]
+)
+def test_a_wrong_setting_stops_the_process_with_advice(variables: dict[str, str]) -> None:
+    with pytest.raises(SystemExit) as raised:
+        app.create_app(variables)
+    assert "cannot start: " in str(raised.value.code)
+    assert "secret" not in str(raised.value.code)
+
+
+def test_reads_the_environment_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SLACK_WEBHOOK_URL", "console:")
+    monkeypatch.setenv("LOG_LEVEL", "ERROR")
+    assert app.create_app().name == "app"
+
+
+def test_warnings_are_logged_at_start_up(capsys: pytest.CaptureFixture[str]) -> None:
+    app.create_app({"SLACK_WEBHOOK_URL": "console:"})
+    assert "WARNING AUTH0_LOG_STREAM_TOKEN is not set" in capsys.readouterr().out
+
+
+# The log.
+
+
+def test_a_line_per_delivery(
+    slack: responses.RequestsMock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = app.create_app(SETTINGS).test_client()
+    seen = event()
+    deliver(client, [seen, seen, success(), 5])
+    deliver(client, [success()])
+    deliver(client, b"{")
+    deliver(client, [], "wrong")
+    log = capsys.readouterr().out
+    lines = [re.sub(r"ms=[0-9]+", "ms=?", line.split(" ", 1)[1]) for line in log.splitlines()]
+    assert lines == [
+        "WARNING delivery skipped=1 of 4 items: 1 × an item is not an object",
+        "INFO message deliveries=1 alerts=1 form=rich slack=200 ms=? outcome=accepted",
+        "INFO delivery status=200 events=3 alerts=2 skipped=1 duplicates=1 slack=200 ms=?"
+        " outcome=accepted",
+        "INFO delivery status=204 events=1 alerts=0 skipped=0 ms=? outcome=no_alerts",
+        "INFO delivery status=400 ms=? outcome=unreadable",
+        "INFO delivery status=401 ms=? outcome=unauthorized",
+    ]
+    for private in ("neo@example.com", "203.0.113.9", "Wrong email", TOKEN, "secret"):
+        assert private not in log
+
+
+# flask send-test
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "says"),
+    [
+        ({"body": "ok"}, 0, "delivered: Slack accepted a sample alert"),
+        (
+            {"status": 404, "body": "no_service"},
+            1,
+            "not delivered: no_service: the webhook is gone",
+        ),
+        ({"body": requests.ConnectionError(WEBHOOK)}, 1, "not delivered: no answer from Slack"),
+    ],
+)
+def test_send_test(
+    slack: responses.RequestsMock, answer: dict[str, Any], code: int, says: str
+) -> None:
+    slack.replace("POST", WEBHOOK, **answer)
+    result = app.create_app(SETTINGS).test_cli_runner().invoke(args=["send-test"])
+    assert result.exit_code == code
+    assert says in result.output
+    assert "Test alert" in posted(slack)[0]["attachments"][0]["title"]
+    assert "secret" not in result.output
+
+
+# Whatever is sent.
+
+
+@given(
+    st.binary()
+    | st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["data", "type"]), inner),
+    ).map(lambda value: json.dumps(value).encode())
+)
+def test_any_body_gets_an_answer_of_the_table(body: bytes) -> None:
+    client = app.create_app({**SETTINGS, "LOG_LEVEL": "ERROR", "ALERT_TYPES": "du"}).test_client()
+    response = deliver(client, body)
+    assert response.status_code in (204, 400)
+    assert response.text.count("\n") == (response.status_code == 400)

@@ -1,0 +1,141 @@
+"""Settings: what may stand in each variable, and what is said where it may not."""
+
+import pytest
+
+from message import DEFAULT_FIELDS
+from settings import EXAMPLE_TOKEN, Settings, SettingsError, read_settings
+from tests.server import ROOT
+
+WEBHOOK = "https://hooks.slack.com/services/T000/B000/secret"
+
+
+def read(**variables: str) -> Settings:
+    return read_settings({"SLACK_WEBHOOK_URL": WEBHOOK, "AUTH0_LOG_STREAM_TOKEN": "t", **variables})
+
+
+def test_the_defaults() -> None:
+    settings = read()
+    assert settings.webhook_url == WEBHOOK
+    assert settings.token == "t"
+    assert settings.fields == DEFAULT_FIELDS
+    assert settings.log_level == "INFO"
+    assert len(settings.alert_filter.known) == 91
+    assert settings.warnings == ()
+
+
+def test_all_of_them() -> None:
+    settings = read(
+        SLACK_WEBHOOK_URL=f" {WEBHOOK}\n",
+        AUTH0_LOG_STREAM_TOKEN=" a b ",
+        ALERT_TYPES="w",
+        ALERT_IGNORE="^x",
+        SLACK_FIELDS="ip",
+        LOG_LEVEL="debug",
+    )
+    assert settings.webhook_url == WEBHOOK
+    assert settings.token == "a b"
+    assert settings.alert_filter.known == {"w": ""}
+    assert settings.alert_filter.ignore
+    assert settings.fields == ("ip",)
+    assert settings.log_level == "DEBUG"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        WEBHOOK,
+        "https://discord.com/api/webhooks/1/x/slack",
+        "https://chat.example:8443/hooks/x?y=z",
+        "http://localhost:9000/x",
+        "http://127.0.0.1:9000/x",
+        "http://[::1]:9000/x",
+        "console:",
+    ],
+)
+def test_a_webhook_url_that_will_do(url: str) -> None:
+    assert read(SLACK_WEBHOOK_URL=url).webhook_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "secret",
+        "console",
+        "hooks.slack.com/services/secret",
+        "http://hooks.slack.com/services/secret",
+        "http://127.0.0.1.secret.example/",
+        "ftp://hooks.slack.com/secret",
+        "https://",
+        "https:///secret",
+        "https://*.secret/",
+        "https://secret:port/",
+        "https://[secret/",
+        "https://hooks.slack.com/services /secret",
+        "HTTPS//secret",
+    ],
+)
+def test_a_webhook_url_that_will_not_do_is_never_quoted(url: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        read(SLACK_WEBHOOK_URL=url)
+    assert "SLACK_WEBHOOK_URL" in str(raised.value)
+    assert "https://hooks.slack.com/services/..." in str(raised.value)
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("environ", [{}, {"SLACK_WEBHOOK_URL": ""}, {"SLACK_WEBHOOK_URL": " "}])
+def test_a_missing_webhook_url_is_named(environ: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match="SLACK_WEBHOOK_URL is not set: set it to"):
+        read_settings(environ)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ALERT_TYPES", "failures"),
+        ("ALERT_IGNORE", "("),
+        ("SLACK_FIELDS", "email"),
+        ("LOG_LEVEL", "LOUD"),
+    ],
+)
+def test_a_wrong_variable_is_named_and_quoted(variable: str, value: str) -> None:
+    with pytest.raises(SettingsError) as raised:
+        read(**{variable: value})
+    assert variable in str(raised.value)
+    assert repr(value) in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("token", "warning"),
+    [("", "anyone can post"), ("  ", "anyone can post"), (EXAMPLE_TOKEN, "replace it")],
+)
+def test_warns_of_an_endpoint_that_is_open_or_as_good_as(token: str, warning: str) -> None:
+    (said,) = read(AUTH0_LOG_STREAM_TOKEN=token).warnings
+    assert warning in said
+
+
+def test_warns_of_types_that_may_be_mistyped() -> None:
+    (said,) = read(ALERT_TYPES="failure,wm").warnings
+    assert "'wm'" in said
+
+
+def test_repr_shows_no_secret() -> None:
+    shown = repr(read(AUTH0_LOG_STREAM_TOKEN="the-token"))
+    assert "the-token" not in shown
+    assert "secret" not in shown
+
+
+def test_the_secrets_are_the_token_the_url_and_its_path() -> None:
+    assert read(SLACK_WEBHOOK_URL="https://chat.example/hooks/x?y=z").secrets == {
+        "t",
+        "https://chat.example/hooks/x?y=z",
+        "/hooks/x?y=z",
+    }
+    assert read(SLACK_WEBHOOK_URL="console:").secrets == {"t", ""}
+
+
+def test_the_example_works_as_it_stands() -> None:
+    lines = (ROOT / ".env.example").read_text().splitlines()
+    example = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    settings = read_settings(example)
+    assert settings.webhook_url == "console:"
+    assert settings.token == EXAMPLE_TOKEN

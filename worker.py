@@ -1,0 +1,71 @@
+"""The worker: gunicorn's threaded one, in which no slow client holds a thread or the others.
+
+Gunicorn 27 waits in a thread for a new connection's first bytes, reads a request however slowly
+it comes, and closes a connection in its main loop, where it waits up to 2 s for the client to
+close too. A few idle clients could so stop all others. Here new connections wait in the poller,
+a request that has not come whole after READ_TIMEOUT is cut off, and threads do the closing.
+"""
+
+import socket
+import time
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from selectors import EVENT_READ
+from typing import Any
+
+from gunicorn.http.errors import InvalidHeader, UnsupportedTransferCoding
+from gunicorn.workers.gthread import TConn, ThreadWorker
+
+READ_TIMEOUT = 5.0  # seconds for a request, head and body, to come in; Auth0's take some ms
+
+
+class PatientWorker(ThreadWorker):
+    """See the module. The overridden methods run in the main loop, `handle` in a thread."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.reading: dict[TConn, float] = {}  # connections in threads, and when to cut them off
+
+    def enqueue_req(self, conn: TConn) -> None:
+        """Hand a connection to a thread, once there is something to read."""
+        if conn.initialized or conn.data_ready:
+            self.reading[conn] = time.monotonic() + READ_TIMEOUT
+            super().enqueue_req(conn)
+            return
+        conn.sock.setblocking(False)
+        conn.set_timeout()
+        self.pending_conns.append(conn)
+        readable = partial(self.on_pending_socket_readable, conn)
+        self.poller.register(conn.sock, EVENT_READ, readable)
+
+    def murder_pending(self) -> None:
+        """Cut off what has been read for too long; the main loop calls this every second."""
+        super().murder_pending()
+        now = time.monotonic()
+        for conn in [conn for conn, until in self.reading.items() if now > until]:
+            del self.reading[conn]
+            # Only reading ends: a request that is in, and waits for Slack, is still answered.
+            with suppress(OSError):
+                conn.sock.shutdown(socket.SHUT_RD)
+
+    def handle(self, conn: TConn) -> Any:
+        """Serve a connection's next request; close the connection unless it is kept."""
+        kept = super().handle(conn)
+        if not kept:
+            conn.close(graceful=True)
+        return kept
+
+    def finish_request(self, conn: TConn, fs: "Future[Any]") -> None:
+        """Take back a connection from its thread."""
+        self.reading.pop(conn, None)
+        if fs.cancelled() or fs.exception() or fs.result():
+            super().finish_request(conn, fs)
+        else:
+            self.nr_conns -= 1  # closed by `handle`
+
+    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+        """Answer a request that is no HTTP; an unknown transfer coding is a 400, not a 501."""
+        if isinstance(exc, UnsupportedTransferCoding):
+            exc = InvalidHeader("TRANSFER-ENCODING", req=req)
+        super().handle_error(req, client, addr, exc)
