@@ -1,16 +1,22 @@
 # Everything runs from .venv, which is made here and nowhere else: python3 and make are enough.
-.PHONY: run test check
+.PHONY: run test check bench picture
 
 run: .venv/run .env
 	.venv/bin/flask run
 
 test: .venv/test
-	.venv/bin/pytest
+	.venv/bin/pytest --cov
 
 check: .venv/test
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+
+bench: .venv/test
+	.venv/bin/python -m tests.bench
+
+picture: .venv/run
+	.venv/bin/python docs/draw_message.py
 
 .env:
 	cp .env.example .env

@@ -31,6 +31,7 @@ from slack import Outcome, Verdict, Webhook, advice
 
 MAX_BODY = 10 * 1024 * 1024  # bytes; Auth0 documents no limit of its own
 MAX_DRAIN = 4 * MAX_BODY  # bytes that are read of a body that is not wanted
+ENDED_EARLY = "the body ended early, or its chunks are broken"
 CHUNK = 256 * 1024  # bytes read at a time
 BUDGET = 9.0  # seconds until the answer: Auth0 gives about 10, Heroku's router 30
 
@@ -81,46 +82,45 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
 
 def answer(status: int, body: str = "") -> Response:
     """A response of one line of plain text; Auth0 shows it in the stream's Health tab."""
-    return Response(f"{body}\n" if body else "", status, content_type="text/plain; charset=utf-8")
+    if not body:
+        return Response(status=status)
+    return Response(f"{body}\n", status, content_type="text/plain; charset=utf-8")
 
 
 def receive(settings: Settings, outbox: Outbox) -> Response:
     """Take the current request's delivery and answer it; the README's table says what when."""
     started = time.monotonic()
-    counts: dict[str, object] = {}
-    response, outcome = _handle(settings, outbox, started + BUDGET, counts)
-    counts |= {"ms": f"{(time.monotonic() - started) * 1000:.0f}", "outcome": outcome}
-    fields = " ".join(f"{name}={value}" for name, value in counts.items())
-    log.info("delivery status=%d %s", response.status_code, fields)
+    response, outcome, counts = _handle(settings, outbox, started + BUDGET)
+    milliseconds = (time.monotonic() - started) * 1000
+    status = response.status_code
+    log.info("delivery status=%d%s ms=%.0f outcome=%s", status, counts, milliseconds, outcome)
     return response
 
 
-def _handle(
-    settings: Settings, outbox: Outbox, deadline: float, counts: dict[str, object]
-) -> tuple[Response, str]:
-    """The response to the current request, and a word for the log; fills in the counts."""
+def _handle(settings: Settings, outbox: Outbox, deadline: float) -> tuple[Response, str, str]:
+    """The response to the current request; for the log, what became of it and the counts."""
     if not _is_authorized(settings.token):
         with suppress(RequestEntityTooLarge, UnreadableDelivery):
             _read_body(limit=0)
-        return answer(401, "the Authorization header is not the token"), "unauthorized"
+        return answer(401, "the Authorization header is not the token"), "unauthorized", ""
     try:
         events, problems = read_events(_read_body(MAX_BODY))
     except RequestEntityTooLarge:
-        return answer(413, f"the body is over {MAX_BODY} bytes (10 MiB)"), "too_large"
+        return answer(413, f"the body is over {MAX_BODY} bytes (10 MiB)"), "too_large", ""
     except UnreadableDelivery as error:
-        return answer(400, str(error)), "unreadable"
-    alerts = settings.alert_filter.alerts(events)
-    skipped = problems.total()
-    counts |= {"events": len(events), "alerts": len(alerts), "skipped": skipped}
+        return answer(400, str(error)), "unreadable", ""
+    skipped = problems.total() if problems else 0
     if skipped:
         why = ", ".join(f"{count} × {problem}" for problem, count in problems.items())
         log.warning("delivery skipped=%d of %d items: %s", skipped, skipped + len(events), why)
+    alerts = settings.alert_filter.alerts(events)
+    counts = f" events={len(events)} alerts={len(alerts)} skipped={skipped}"
     if not alerts:
-        return answer(204), "no_alerts"
+        return answer(204), "no_alerts", counts
     delivery = outbox.deliver(alerts, deadline)
     outcome = delivery.outcome or Outcome(Verdict.UNAVAILABLE)
-    counts |= {"duplicates": delivery.duplicates, "slack": outcome.status or "none"}
-    return _answer_to(outcome), outcome.verdict.value
+    counts += f" duplicates={delivery.duplicates} slack={outcome.status or 'none'}"
+    return _answer_to(outcome), outcome.verdict.value, counts
 
 
 def _is_authorized(token: str) -> bool:
@@ -129,10 +129,11 @@ def _is_authorized(token: str) -> bool:
         return True
     # WSGI hands headers over as Latin-1 (PEP 3333); compare_digest takes only bytes beyond ASCII.
     header = request.environ.get("HTTP_AUTHORIZATION", "").encode("latin-1", "replace").strip()
+    expected = token.encode()
+    if hmac.compare_digest(header, expected):
+        return True
     scheme, _, value = header.partition(b" ")
-    bare = hmac.compare_digest(header, token.encode())
-    bearer = hmac.compare_digest(value.strip(), token.encode()) and scheme.lower() == b"bearer"
-    return bare or bearer
+    return hmac.compare_digest(value.strip(), expected) and scheme.lower() == b"bearer"
 
 
 def _read_body(limit: int) -> bytes:
@@ -140,16 +141,19 @@ def _read_body(limit: int) -> bytes:
 
     Reads on to its end, though not for ever: a client that is cut off hears no answer.
     """
-    stream, chunks, size = get_input_stream(request.environ), [], 0
+    stream, length = get_input_stream(request.environ), request.content_length
+    chunks, size = [], 0
     try:
-        while size <= MAX_DRAIN and (chunk := stream.read(CHUNK)):
+        while size != length and size <= MAX_DRAIN and (chunk := stream.read(CHUNK)):
             size += len(chunk)
             if size <= limit:
                 chunks.append(chunk)
     except Exception as error:  # gunicorn's own, for broken chunks; a client that went away
-        raise UnreadableDelivery("the body ended early or its chunks are broken") from error
+        raise UnreadableDelivery(ENDED_EARLY) from error
     if size > limit:
         raise RequestEntityTooLarge
+    if size < (length or 0):  # gunicorn says nothing of a body that is cut short
+        raise UnreadableDelivery(ENDED_EARLY)
     return b"".join(chunks)
 
 

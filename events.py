@@ -8,13 +8,15 @@ or one JSON object. Each event in them is ``{"log_id": "...", "data": {"type": "
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 # An event as the rest of the service knows it: Auth0's `data` object, with its `log_id`.
 Event = dict[str, Any]
 
+# Lenient in what no alert depends on: NaN and Infinity, which are no JSON, become None, and raw
+# control characters in strings pass. int() refuses more than 4,300 digits, Decimal does not.
+_DECODER = json.JSONDecoder(strict=False, parse_int=Decimal, parse_constant=lambda _constant: None)
 MAX_DEPTH = 100  # levels of nesting that are read; Auth0's own events have about ten
 _BRACKETS_AND_STRINGS = re.compile(r'[\[\]{}]|"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
@@ -30,40 +32,42 @@ def read_events(body: bytes) -> tuple[list[Event], Counter[str]]:
     problem. Raises UnreadableDelivery where nothing is readable, except for an empty list.
     """
     # One bad byte costs one character, not the delivery: Auth0 would repeat it for days.
-    items = list(_items(body.decode("utf-8-sig", errors="replace")))
+    items = _items(body.decode(errors="replace").removeprefix("\ufeff"))
     events: list[Event] = []
     problems: Counter[str] = Counter()
     for item in items:
-        problem = _problem(item)
-        if problem:
-            problems[problem] += 1
-        else:
-            event = item["data"]
-            if not event.get("log_id"):
-                event["log_id"] = item.get("log_id")
-            events.append(event)
+        event = item.get("data") if isinstance(item, dict) else None
+        if not isinstance(event, dict) or not isinstance(event.get("type"), str):
+            problems[_problem(item)] += 1
+            continue
+        if not event.get("log_id"):
+            event["log_id"] = item.get("log_id")
+        events.append(event)
     if items and not events:
         first = next(iter(problems))
         raise UnreadableDelivery(f"none of {len(items)} items is an event; the first: {first}")
     return events, problems
 
 
-def _items(text: str) -> Iterator[Any]:
+def _items(text: str) -> list[Any]:
     """What should be events in a text, and for each line that is not JSON its ValueError."""
-    if not text.strip():
-        raise UnreadableDelivery("the body is empty; send Auth0 log events as JSON")
     try:
-        yield from _unwrap(_parse(text))
+        return _unwrap(_parse(text))
     except ValueError as not_json:
         # Not splitlines(): that splits at U+2028 too, which JSON allows within a string.
         lines = [line for line in text.split("\n") if line.strip()]
+        if not lines:
+            raise UnreadableDelivery("the body is empty; send Auth0 log events as JSON") from None
         if len(lines) == 1:
             raise UnreadableDelivery(f"the body is not JSON: {not_json}") from None
-        for line in lines:
-            try:
-                yield from _unwrap(_parse(line))
-            except ValueError as error:
-                yield error
+        return [item for line in lines for item in _items_of_line(line)]
+
+
+def _items_of_line(line: str) -> list[Any]:
+    try:
+        return _unwrap(_parse(line))
+    except ValueError as not_json:
+        return [not_json]
 
 
 def _unwrap(value: Any) -> list[Any]:
@@ -74,17 +78,11 @@ def _unwrap(value: Any) -> list[Any]:
 
 
 def _parse(text: str) -> Any:
-    """Parse JSON leniently in what no alert depends on; raises ValueError.
-
-    NaN and Infinity, which are no JSON, become None, and raw control characters in strings
-    pass. int() refuses more than 4,300 digits, Decimal does not.
-    """
+    """Parse JSON; raises ValueError where it is none."""
     try:
-        return json.loads(
-            text, strict=False, parse_int=Decimal, parse_constant=lambda _constant: None
-        )
+        return _DECODER.decode(text)
     except RecursionError:
-        return _parse(_prune(text))
+        return _DECODER.decode(_prune(text))
 
 
 def _prune(text: str) -> str:
@@ -109,13 +107,11 @@ def _prune(text: str) -> str:
 
 
 def _problem(item: Any) -> str:
-    """Why an item is no event, or an empty string when it is one."""
+    """Why an item is no event."""
     if isinstance(item, ValueError):
         return "a line is not JSON"
     if not isinstance(item, dict):
         return "an item is not an object"
     if not isinstance(item.get("data"), dict):
         return "an item has no object `data`"
-    if not isinstance(item["data"].get("type"), str):
-        return "an item has no string `type` in `data`"
-    return ""
+    return "an item has no string `type` in `data`"

@@ -53,19 +53,20 @@ class AlertFilter:
     wanted: list[str]
     unwanted: list[str]
     ignore: re.Pattern[str] | None
-    known: dict[str, str]  # each log type known today that is an alert, and its group
+    judged: dict[str, str | None]  # each log type known today: its group if it is an alert
 
     def alerts(self, events: Iterable[Event]) -> list[Alert]:
         """The alerts among the events, in their order."""
         alerts = []
         for event in events:
             code = event["type"]
-            if code in NAMES:
-                group = self.known.get(code)
+            if code in self.judged:
+                group = self.judged[code]
             else:
                 group = _judge(code.lower(), self.wanted, self.unwanted)
-            if group is not None and not self._ignores(event.get("description")):
-                alerts.append(Alert(event, group, NAMES.get(code, "")))
+            if group is None or self._ignores(event.get("description")):
+                continue
+            alerts.append(Alert(event, group, NAMES.get(code, "")))
         return alerts
 
     def _ignores(self, description: object) -> bool:
@@ -91,14 +92,13 @@ def read_filter(types: str = "", ignore: str = "") -> tuple[AlertFilter, list[st
     unwanted = [entry[1:] for entry in entries if entry.startswith("!")]
     wanted = [entry for entry in entries if not entry.startswith("!")] or list(GROUPS)
     judged = {code: _judge(code, wanted, unwanted) for code in NAMES}
-    known = {code: group for code, group in judged.items() if group is not None}
-    if not known:
+    if all(group is None for group in judged.values()):
         raise FilterError(
             f"ALERT_TYPES is {types!r}, which matches no log type that Auth0 documents, so there"
             f" would never be an alert: leave it empty for the default, {','.join(GROUPS)}"
         )
     strangers = [entry for entry in wanted + unwanted if not _matches_a_known_type(entry)]
-    return AlertFilter(wanted, unwanted, _compile(ignore), known), strangers
+    return AlertFilter(wanted, unwanted, _compile(ignore), judged), strangers
 
 
 def _judge(code: str, wanted: list[str], unwanted: list[str]) -> str | None:

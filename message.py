@@ -63,7 +63,7 @@ class _Size(NamedTuple):
     fields: bool
 
 
-# Tried in this order until a message fits MAX_BYTES: the last one always does.
+# Tried in this order until a message fits MAX_BYTES; with the last one, any does.
 _SIZES = (
     _Size(MAX_TITLE, MAX_VALUE, True),
     _Size(256, 120, True),
@@ -91,14 +91,14 @@ def build_message(alerts: Sequence[Alert], fields: Sequence[str] = DEFAULT_FIELD
 
     Never raises for any event that JSON can hold; never larger than MAX_BYTES, as encoded.
     """
-    groups = _groups(alerts)
-    for size in _SIZES:
-        message = {
-            "text": _headline(alerts),
-            "attachments": _attachments(groups, fields if size.fields else (), size),
-        }
-        if len(encode(message)) <= MAX_BYTES:
-            break
+    groups, headline = _groups(alerts), _headline(alerts)
+    messages = (
+        {"text": headline, "attachments": _attachments(groups, fields if size.fields else (), size)}
+        for size in _SIZES
+    )
+    message = next(messages)
+    while len(encode(message)) > MAX_BYTES:
+        message = next(messages)
     return message
 
 

@@ -19,14 +19,16 @@ from filters import Alert
 from message import Message
 from slack import Outcome, Verdict, advice
 
-# Seconds between the starts of two posts: Slack takes one a second per webhook
-# (https://api.slack.com/apis/rate-limits), and requests do not all travel equally fast.
-INTERVAL = 1.02
+# Seconds between two posts; Slack takes one message a second per webhook
+# (https://docs.slack.dev/apis/web-api/rate-limits). They count from Slack's answer to the one
+# before: only that proves that it had arrived, however long it travelled.
+INTERVAL = 1.0
 MIN_POST = 1.0  # seconds that a post must have left, or its answer could come too late
 MAX_PAUSE = 4.0  # seconds; the pause after a failed post grows from 1 to this
 MAX_WAITING = 64  # deliveries; gunicorn.conf.py has threads for them and some more
 MAX_REMEMBERED = 10_000  # log_ids that Slack accepted
 MAX_LOGGED = 100  # log_ids in one line; platforms cut lines at about 10 kB
+BUSY = "too many deliveries at once"
 
 Build = Callable[[Sequence[Alert], bool], Message]  # the alerts; whether as plain text
 Send = Callable[[Message, float], Outcome]  # the message; the seconds it may take
@@ -82,7 +84,7 @@ class Outbox:
         self._accepted: dict[str, None] = {}  # a set that remembers its order, oldest first
         self._not_before = -math.inf  # when the next post may start
         self._failures = 0  # posts since Slack last accepted one
-        self._trouble = "too many deliveries at once"  # what keeps deliveries waiting
+        self._trouble = BUSY  # what keeps deliveries waiting
 
     def deliver(self, alerts: Sequence[Alert], deadline: float) -> Delivery:
         """Have the alerts posted; returns by the deadline, with the outcome.
@@ -94,7 +96,8 @@ class Outbox:
         with self._changed:
             self._waiting.append(delivery)
             self._complete_repeats()
-            if len(self._waiting) + len(self._in_flight.deliveries) > MAX_WAITING:
+            full = len(self._waiting) + len(self._in_flight.deliveries) > MAX_WAITING
+            if full and delivery.outcome is None:
                 self._withdraw(delivery)
         while batch := self._await_turn(delivery):
             self._carry(batch, delivery)
@@ -116,7 +119,7 @@ class Outbox:
                 elif now < self._not_before:
                     until = self._not_before
                 else:
-                    return self._take_all(now)
+                    return self._take_all()
                 if delivery.outcome is None:
                     self._changed.wait(until - now)
         return None
@@ -125,16 +128,12 @@ class Outbox:
         """Who has the most time left, so that a post is not cut short for those it carries."""
         return max(self._waiting, key=attrgetter("deadline"))
 
-    def _take_all(self, now: float) -> Batch:
-        """Put all that wait in flight, but for those that are about to be withdrawn."""
-        batch = self._in_flight = Batch()
-        late = []
+    def _take_all(self) -> Batch:
+        """Put all that wait in flight."""
+        batch = self._in_flight = Batch(self._waiting)
+        self._waiting = []
         seen = set()
-        for delivery in self._waiting:
-            if now >= delivery.latest_start:
-                late.append(delivery)
-                continue
-            batch.deliveries.append(delivery)
+        for delivery in batch.deliveries:
             delivery.duplicates = 0
             for alert in delivery.alerts:
                 log_id = _log_id(alert)
@@ -143,7 +142,6 @@ class Outbox:
                 else:
                     batch.alerts.append(alert)
                     seen.add(log_id)
-        self._waiting = late
         return batch
 
     def _carry(self, batch: Batch, leader: Delivery) -> None:
@@ -161,29 +159,31 @@ class Outbox:
             leader.outcome = outcome  # its thread ends here, so nobody would withdraw it
             raise
         finally:
-            _log_message(batch, outcome, self._clock() - started)
+            seconds = self._clock() - started
             with self._changed:
-                self._not_before = started + INTERVAL
                 self._settle(batch, outcome)
                 self._changed.notify_all()
+            _log_message(batch, outcome, seconds)
 
     def _settle(self, batch: Batch, outcome: Outcome) -> None:
         """Record what became of a batch; what may still pass waits again."""
         self._in_flight = Batch()
         again = outcome.verdict is Verdict.UNAVAILABLE
+        pause = INTERVAL
         if outcome.verdict is Verdict.ACCEPTED:
-            self._failures = 0
+            self._failures, self._trouble = 0, BUSY
             self._remember(batch.alerts)
         elif again:
             self._failures += 1
             self._trouble = outcome.reason
             pause = min(2.0 ** (self._failures - 1), MAX_PAUSE)
-            pause = pause if outcome.retry_after is None else outcome.retry_after
-            self._not_before = max(self._not_before, self._clock() + pause)
+            if outcome.retry_after is not None:
+                pause = max(outcome.retry_after, INTERVAL)
         elif outcome.verdict is Verdict.MALFORMED and not batch.plain:
             again = True
             for delivery in batch.deliveries:
                 delivery.plain = True
+        self._not_before = self._clock() + pause
         unanswered = [delivery for delivery in batch.deliveries if delivery.outcome is None]
         if again:
             self._waiting[:0] = unanswered
@@ -207,9 +207,8 @@ class Outbox:
 
     def _withdraw(self, delivery: Delivery) -> None:
         """Take a delivery back before it was posted, so that a later post cannot double it."""
-        if delivery.outcome is None:
-            self._waiting.remove(delivery)
-            delivery.outcome = self._unavailable(self._trouble)
+        self._waiting.remove(delivery)
+        delivery.outcome = self._unavailable(self._trouble)
 
     def _unavailable(self, reason: str) -> Outcome:
         left = max(self._not_before - self._clock(), INTERVAL)

@@ -15,8 +15,11 @@ from typing import Any, TextIO
 
 import requests
 
+from tests.slack_stub import PATH
+
 ROOT = Path(__file__).parent.parent
 TOKEN = "stream-token-never-to-be-logged"
+SECRETS = (TOKEN, PATH, PATH.split("/")[-1])  # what no output may contain
 STARTED_WITHIN, STOPPED_WITHIN = 30.0, 40.0  # seconds; bounds on a failing test, no measures
 
 
@@ -30,7 +33,8 @@ def procfile_command() -> list[str]:
 def environment(**variables: str) -> dict[str, str]:
     """A platform's environment, with nothing of the developer's own settings in it."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    return {"PATH": path, "PYTHONUNBUFFERED": "1", "AUTH0_LOG_STREAM_TOKEN": TOKEN, **variables}
+    measured = {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+    return {"PATH": path, "AUTH0_LOG_STREAM_TOKEN": TOKEN, **measured, **variables}
 
 
 def free_port() -> int:
@@ -77,7 +81,7 @@ class Server:
         headers = {"Authorization": TOKEN, **request.pop("headers", {})}
         content = {} if body is None else {"json": body}
         url = f"{self.url}/api/logs"
-        return requests.post(url, **content, headers=headers, timeout=30, **request)
+        return requests.post(url, **content, headers=headers, timeout=20, **request)
 
     def stop(self, signal_number: int = signal.SIGTERM) -> int:
         """Send the signal and wait for the process's end; returns its exit code."""

@@ -33,3 +33,14 @@ def test_no_secret_is_shown_not_even_in_a_traceback(capsys: pytest.CaptureFixtur
     assert '"POST [secret] HTTP/1.1" 404' in line
     assert "ValueError: cannot post to [secret]" in line
     assert "slack.example" not in line
+
+
+def test_a_record_that_cannot_be_written_costs_nothing_but_itself(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure("INFO", [])
+    logging.getLogger("any").info("%d", "no number")
+    logging.getLogger("any").info("the next")
+    shown = capsys.readouterr()
+    assert shown.out.endswith(" INFO the next\n")
+    assert "Logging error" in shown.err

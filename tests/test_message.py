@@ -524,6 +524,15 @@ def test_the_plain_form_of_any_message_is_safe_and_bounded(events: list[dict[str
     assert json.loads(encode(plain)) == plain
 
 
+def test_a_long_plain_form_ends_between_two_events() -> None:
+    message = build_message(alerts(*[event(description="x" * 500) for _ in range(10)]))
+    text = plain_form(message)["text"]
+    assert MAX_TEXT - 500 < len(text) <= MAX_TEXT
+    assert text.endswith("\n…")
+    for line in text.splitlines()[1:-1]:
+        assert line.startswith(("• xxx", LOGS))
+
+
 def test_the_plain_form_says_the_same() -> None:
     message = build_message(alerts(event(log_id="1"), event(log_id="2", type="f", description="")))
     assert plain_form(message) == {

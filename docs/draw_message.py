@@ -1,0 +1,149 @@
+"""Draws docs/message.svg: what the service posts, as Slack shows it. Run it by `make picture`.
+
+The messages are made by the service's own code from example events; only fonts and measures
+are this file's.
+"""
+
+import re
+import sys
+from datetime import datetime, timezone
+from itertools import zip_longest
+from pathlib import Path
+from textwrap import wrap
+from typing import Any
+from xml.sax.saxutils import escape, unescape
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+
+from filters import read_filter  # noqa: E402
+from message import Message, build_message  # noqa: E402
+
+WIDTH, LEFT, LINE = 760, 62, 21  # pixels
+COLUMN = 44  # characters
+TEXT, GREY, LINK, CODE = "#1d1c1d", "#616061", "#1264a3", "#c01343"
+
+
+def events(count: int, **data: Any) -> list[dict[str, Any]]:
+    """Example events, a second apart."""
+    return [
+        {
+            "date": f"2026-11-22T10:0{n // 60}:{n % 60:02}.000Z",
+            "connection": "Username-Password-Authentication",
+            "client_id": "aI61p8I8aFjmYRliLWgvM9ev97kCCNDB",
+            "client_name": "Default App",
+            "hostname": "acme.eu.auth0.com",
+            "log_id": f"90020261122100005696{n}",
+            **data,
+            "ip": f"203.0.113.{n % 3 + 7}",
+            "user_name": f"user{n % 37}@example.com",
+        }
+        for n in range(count)
+    ]
+
+
+def messages() -> list[Message]:
+    """One message for a lone event, and one for a flood."""
+    alert_filter, _ = read_filter()
+    lone = events(1, type="fp", description="Wrong email or password.")
+    blocked = "User has been blocked after too many failed logins"
+    flood = [
+        *events(143, type="fp", description="Wrong email or password."),
+        *events(12, type="fu", description="Wrong email or password."),
+        *events(5, type="limit_wc", description=blocked),
+    ]
+    return [build_message(alert_filter.alerts(sent)) for sent in (lone, flood)]
+
+
+class Drawing:
+    """Lines of SVG, from top to bottom."""
+
+    def __init__(self) -> None:
+        self.y = 14
+        self.shapes: list[str] = []
+
+    def text(self, x: int, words: str, style: str, size: int = 15) -> None:
+        """Slack's escaped text: `code` and *bold* are drawn as such."""
+        spans = []
+        for part in re.split(r"(`[^`]*`|\*[^*]*\*)", words):
+            look = ""
+            if part[:1] == "`":
+                look = f' fill="{CODE}" font-family="monospace" font-size="{size - 2}"'
+            elif part[:1] == "*":
+                look = ' font-weight="bold"'
+            spans.append(
+                f"<tspan{look}>{escape(unescape(part.strip('`*') if look else part))}</tspan>"
+            )
+        self.shapes.append(
+            f'<text x="{x}" y="{self.y}" font-size="{size}" {style} xml:space="preserve">'
+            + "".join(spans)
+            + "</text>"
+        )
+
+    def attachment(self, attachment: dict[str, Any]) -> None:
+        """An attachment, with its bar."""
+        top = self.y - 14
+        linked = "title_link" in attachment
+        self.text(
+            LEFT + 14, attachment["title"], f'fill="{LINK if linked else TEXT}" font-weight="bold"'
+        )
+        self.y += LINE
+        if "text" in attachment:
+            self.text(LEFT + 14, attachment["text"], f'fill="{TEXT}"')
+            self.y += LINE
+        fields = attachment.get("fields", [])
+        for row in (fields[i : i + 2] for i in range(0, len(fields), 2)):
+            for column, field in enumerate(row):
+                self.text(
+                    LEFT + 14 + column * 350,
+                    field["title"],
+                    f'fill="{TEXT}" font-weight="bold"',
+                    14,
+                )
+            self.y += LINE - 2
+            values = [wrap(field["value"], COLUMN, break_long_words=False) for field in row]
+            for line in zip_longest(*values, fillvalue=""):
+                for column, words in enumerate(line):
+                    self.text(LEFT + 14 + column * 350, words, f'fill="{TEXT}"', 14)
+                self.y += LINE - 2
+            self.y += 4
+        time = datetime.fromtimestamp(attachment["ts"], timezone.utc)
+        footer = f"{attachment['footer']}  |  {time:%b %d}, {time:%H:%M}"
+        self.text(LEFT + 14, footer, f'fill="{GREY}"', 12)
+        bar = f'<rect x="{LEFT}" y="{top}" width="4" height="{self.y - top + 4}" rx="2"'
+        self.shapes.append(f'{bar} fill="{attachment["color"]}"/>')
+        self.y += LINE + 14
+
+    def message(self, message: Message) -> None:
+        """A message, with the app that posts it."""
+        icon = f'<rect x="14" y="{self.y - 6}" width="36" height="36" rx="6"'
+        self.shapes.append(f'{icon} fill="#eb5424"/>')
+        self.y += 8
+        self.text(LEFT, "*Auth0 logs*", f'fill="{TEXT}"')
+        badge = f'<rect x="{LEFT + 90}" y="{self.y - 12}" width="32" height="15" rx="3"'
+        self.shapes.append(f'{badge} fill="#e8e8e8"/>')
+        self.text(LEFT + 95, "APP", f'fill="{GREY}" font-weight="bold"', 10)
+        self.y += LINE
+        self.text(LEFT, message["text"], f'fill="{TEXT}"')
+        self.y += LINE + 6
+        for attachment in message["attachments"]:
+            self.attachment(attachment)
+        self.y += 6
+
+
+def draw() -> str:
+    """The picture, as SVG."""
+    drawing = Drawing()
+    for message in messages():
+        drawing.message(message)
+    return "\n".join([
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {drawing.y}"'
+        ' font-family="Lato, Helvetica, Arial, sans-serif">',
+        f'<rect width="{WIDTH}" height="{drawing.y}" fill="white"/>',
+        *drawing.shapes,
+        "</svg>\n",
+    ])  # fmt: skip
+
+
+if __name__ == "__main__":
+    (ROOT / "docs" / "message.svg").write_text(draw())

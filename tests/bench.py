@@ -1,0 +1,397 @@
+"""Benchmarks: `python -m tests.bench` prints a Markdown table of what the service costs.
+
+The Procfile's own command runs as it does in production; Slack is the stub, in a process of its
+own so that it takes no time from the client's interpreter. Everything stays on loopback. It
+reports and does not judge: the exit code is 0 whatever the figures are.
+"""
+
+import json
+import math
+import multiprocessing
+import os
+import platform
+import re
+import socket
+import statistics
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from events import read_events
+from filters import read_filter
+from message import build_message, encode
+from tests.events import event, success
+from tests.server import TOKEN, Server, procfile_command, server
+from tests.slack_stub import slack_stub
+
+TIMEOUT = 30.0  # seconds for any one request, and for the stub's process to start or end
+MEBIBYTE = 1024 * 1024  # bytes
+KIBIBYTE = 1024  # bytes, the unit of smaps_rollup
+
+# A lone alert.
+ALERTS = 30
+ALERT_INTERVAL = 1.05  # seconds; longer than the service's own second between two messages
+WARM_UP_ALERTS = 2  # not counted: they open the connections
+MAX_LATENCY_RATIO = 4.0
+
+# A burst of failures.
+BURST_EVENTS = 2000
+EVENTS_PER_DELIVERY = 10
+CONCURRENT_DELIVERIES = 16
+SLACK_INTERVAL = 1.0  # seconds that Slack wants between two messages
+MAX_ATTEMPTS = 20  # of one delivery
+MAX_RETRY_WAIT = 5.0  # seconds
+MAX_BURST_RATIO = 1.25
+
+# Deliveries without alerts.
+CONNECTIONS = 4
+ROUNDS = 20  # for each size of delivery; in each, both servers have a turn
+ROUND_SECONDS = 0.5  # short, so that whatever else the machine does hits both
+WARM_UP_SECONDS = 1.0
+DELIVERY_SIZES = (1, 100)  # events
+MIN_THROUGHPUT_RATIO = 0.9
+
+MAX_MEMORY = 90.0  # MiB
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table; `met` is None for a figure that has no target."""
+
+    what: str
+    service: str
+    beside: str = ""
+    ratio: str = ""
+    target: str = ""
+    met: bool | None = None
+
+    def markdown(self) -> str:
+        verdict = {True: "met", False: "**missed**", None: ""}[self.met]
+        cells = [self.what, self.service, self.beside, self.ratio, self.target, verdict]
+        return f"| {' | '.join(cells)} |"
+
+
+@dataclass(frozen=True)
+class StubPost:
+    """What the stub's process tells of a post: the message's text, and its own answer."""
+
+    text: str
+    status: int
+
+
+class StubProcess:
+    """The Slack stub in another process."""
+
+    def __init__(self, url: str, pipe: "Connection[Any, Any]") -> None:
+        self.url = url
+        self._pipe = pipe
+
+    def posts(self) -> list[StubPost]:
+        """All posts so far."""
+        self._pipe.send("posts")
+        return list(_receive(self._pipe))
+
+
+@contextmanager
+def stub_process(interval: float) -> Iterator[StubProcess]:
+    """A running stub that wants `interval` seconds between messages."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_run_stub, args=(theirs, interval), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        yield StubProcess(_receive(ours), ours)
+    finally:
+        ours.close()  # which tells the process to end
+        process.join(TIMEOUT)
+        if process.is_alive():
+            process.kill()
+
+
+def _run_stub(pipe: "Connection[Any, Any]", interval: float) -> None:
+    """The stub's process: tells its URL, then answers every question until the pipe closes."""
+    with slack_stub(interval) as stub:
+        pipe.send(stub.url)
+        while True:
+            try:
+                pipe.recv()
+            except EOFError:
+                return
+            pipe.send([StubPost(post.message["text"], post.answer.status) for post in stub.posts])
+
+
+def _receive(pipe: "Connection[Any, Any]") -> Any:
+    if not pipe.poll(TIMEOUT):
+        raise TimeoutError("the stub's process does not answer")
+    return pipe.recv()
+
+
+def main() -> None:
+    """Measure everything and print the table."""
+    print(machine(), flush=True)
+    print()
+    print("| Measurement | Service | Beside | Ratio | Target | |")
+    print("|---|---|---|---|---|---|", flush=True)
+    for measure in (lone_alerts, loads):
+        for row in measure():
+            print(row.markdown(), flush=True)
+
+
+def machine() -> str:
+    """The machine that the figures are from."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1024**3
+    return (
+        f"{os.cpu_count()} cores ({platform.machine()}), {memory:.0f} GiB of memory,"
+        f" Python {platform.python_version()}, {platform.system()} {platform.release()}"
+    )
+
+
+def lone_alerts() -> Iterator[Row]:
+    """The time of a request with one alert, beside a post of the same message to the stub."""
+    with stub_process(interval=0.0) as stub, server(SLACK_WEBHOOK_URL=stub.url) as service:
+        through, bare = _time_alerts(service, stub)
+    ratio = statistics.median(through) / statistics.median(bare)
+    yield Row(
+        f"Lone alert, {ALERTS} of them, p50",
+        f"{_milliseconds(statistics.median(through))} ms",
+        f"bare POST of the message {_milliseconds(statistics.median(bare))} ms",
+        f"{ratio:.2f}",
+        f"≤ {MAX_LATENCY_RATIO:g}",
+        ratio <= MAX_LATENCY_RATIO,
+    )
+    yield Row(
+        "Lone alert, p99",
+        f"{_milliseconds(_percentile(through, 99))} ms",
+        f"bare POST of the message {_milliseconds(_percentile(bare, 99))} ms",
+        f"{_percentile(through, 99) / _percentile(bare, 99):.2f}",
+    )
+
+
+def _time_alerts(service: Server, stub: StubProcess) -> tuple[list[float], list[float]]:
+    """Seconds of requests through the service, and of bare posts half-way between them."""
+    to_service, to_stub = requests.Session(), requests.Session()
+    to_service.headers.update({"Authorization": TOKEN, "Content-Type": "application/json"})
+    to_stub.headers.update({"Content-Type": "application/json; charset=utf-8"})
+    through, bare = [], []
+    start = time.monotonic()
+    for i in range(WARM_UP_ALERTS + ALERTS):
+        delivery = json.dumps([event()]).encode()
+        message = _message_of(delivery)
+        _sleep_until(start + i * ALERT_INTERVAL)
+        through.append(_time_post(to_service, f"{service.url}/api/logs", delivery))
+        _sleep_until(start + (i + 0.5) * ALERT_INTERVAL)
+        bare.append(_time_post(to_stub, stub.url, message))
+    return through[WARM_UP_ALERTS:], bare[WARM_UP_ALERTS:]
+
+
+def _message_of(delivery: bytes) -> bytes:
+    """The message that the service posts for a delivery."""
+    alert_filter, _ = read_filter()
+    events, _ = read_events(delivery)
+    return encode(build_message(alert_filter.alerts(events)))
+
+
+def _time_post(session: requests.Session, url: str, body: bytes) -> float:
+    started = time.perf_counter()
+    response = session.post(url, data=body, timeout=TIMEOUT)
+    seconds = time.perf_counter() - started
+    assert response.status_code == 200, (response.status_code, response.text)
+    return seconds
+
+
+def loads() -> Iterator[Row]:
+    """A burst of alerts, then deliveries without any, and the same service's memory after each."""
+    with stub_process(SLACK_INTERVAL) as stub, server(SLACK_WEBHOOK_URL=stub.url) as service:
+        requests.get(f"{service.url}/healthz", timeout=TIMEOUT)  # until the worker runs
+        idle = memory_row("idle", service)
+        yield from burst(service, stub)
+        after_burst = memory_row("after the burst", service)
+        yield from throughput(service)
+        yield idle
+        yield after_burst
+        yield memory_row("after the deliveries without alerts", service)
+
+
+def burst(service: Server, stub: StubProcess) -> Iterator[Row]:
+    """Many failures at once, beside the time that Slack's rate sets."""
+    deliveries = BURST_EVENTS // EVENTS_PER_DELIVERY
+    bodies = [[event() for _ in range(EVENTS_PER_DELIVERY)] for _ in range(deliveries)]
+    started = time.monotonic()
+    with ThreadPoolExecutor(CONCURRENT_DELIVERIES) as pool:
+        attempts = list(pool.map(lambda body: _deliver_as_auth0(service, body), bodies))
+    seconds = time.monotonic() - started
+    posts = stub.posts()
+    messages = [post for post in posts if post.status == 200]
+    delivered = sum(_events_in(post.text) for post in messages)
+    limited = sum(post.status == 429 for post in posts)
+    doubled = max(delivered - BURST_EVENTS, 0)
+    given_up = attempts.count(0)
+    fewest = math.ceil(deliveries / CONCURRENT_DELIVERIES)
+    bound = (fewest - 1) * SLACK_INTERVAL
+    what = f"Burst: {BURST_EVENTS} failures, {deliveries} deliveries,"
+    yield Row(
+        f"{what} events",
+        f"{delivered} delivered, {doubled} doubled",
+        f"{given_up} deliveries given up, {sum(attempts) - deliveries} redelivered",
+        "",
+        f"{BURST_EVENTS}, 0 doubled",
+        delivered == BURST_EVENTS and not given_up,
+    )
+    yield Row(
+        "Burst, messages",
+        f"{len(messages)} messages, {limited} × 429",
+        f"at least {fewest}, with {CONCURRENT_DELIVERIES} deliveries at a time",
+        f"{len(messages) / fewest:.2f}",
+        "0 × 429",
+        limited == 0,
+    )
+    yield Row(
+        "Burst, time",
+        f"{seconds:.1f} s",
+        f"Slack's rate alone {bound:.1f} s",
+        f"{seconds / bound:.2f}",
+        f"≤ {MAX_BURST_RATIO:g}",
+        seconds / bound <= MAX_BURST_RATIO,
+    )
+
+
+def _deliver_as_auth0(service: Server, body: list[dict[str, Any]]) -> int:
+    """Deliver until the answer is a 2xx; returns the number of attempts, 0 for giving up."""
+    for attempt in range(1, MAX_ATTEMPTS + 1):
+        response = service.deliver(body)
+        if response.ok:
+            return attempt
+        time.sleep(min(float(response.headers.get("Retry-After", 1)), MAX_RETRY_WAIT))
+    return 0
+
+
+def _events_in(text: str) -> int:
+    """How many events a message says that it stands for."""
+    number = re.search(r"(\d+) events", text)
+    return int(number[1]) if number else 1
+
+
+def throughput(service: Server) -> Iterator[Row]:
+    """Deliveries without alerts per second, beside a bare Flask view in the same gunicorn."""
+    command = [*procfile_command()[:-1], "tests.bench_bare:app"]
+    with server(command) as bare:
+        for size in DELIVERY_SIZES:
+            body = json.dumps([success() for _ in range(size)]).encode()
+            pairs = _interleave(service.port, bare.port, body)
+            ratio = statistics.median(ours / theirs for ours, theirs in pairs)
+            ours, theirs = (statistics.median(rates) for rates in zip(*pairs, strict=True))
+            yield Row(
+                f"No alert, {size} event{'s' if size > 1 else ''} ({len(body)} bytes) a delivery",
+                f"{ours:,.0f} requests/s, {ours * size:,.0f} events/s",
+                f"bare view {theirs:,.0f} requests/s",
+                f"{ratio:.2f}",
+                f"≥ {MIN_THROUGHPUT_RATIO:g}",
+                ratio >= MIN_THROUGHPUT_RATIO,
+            )
+
+
+def _interleave(service_port: int, bare_port: int, body: bytes) -> list[tuple[float, float]]:
+    """Requests per second of the service and of the bare view in each round."""
+
+    def rate_of(port: int) -> Callable[[], float]:
+        return lambda: _rate(port, body, ROUND_SECONDS)
+
+    for port in (service_port, bare_port):
+        _rate(port, body, WARM_UP_SECONDS)
+    pairs = []
+    for i in range(ROUNDS):
+        turns = {"service": rate_of(service_port), "bare": rate_of(bare_port)}
+        order = ["service", "bare"] if i % 2 == 0 else ["bare", "service"]
+        rates = {name: turns[name]() for name in order}
+        pairs.append((rates["service"], rates["bare"]))
+    return pairs
+
+
+def _rate(port: int, body: bytes, seconds: float) -> float:
+    """Requests per second over some keep-alive connections, each of which waits for its answer."""
+    counts = [0] * CONNECTIONS
+    head = (
+        f"POST /api/logs HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: {TOKEN}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    request = head.encode() + body
+    started = time.perf_counter()
+
+    def send(i: int) -> None:
+        with socket.create_connection(("127.0.0.1", port), TIMEOUT) as connection:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            while time.perf_counter() < started + seconds:
+                connection.sendall(request)
+                _read_204(connection)
+                counts[i] += 1
+
+    threads = [threading.Thread(target=send, args=(i,)) for i in range(CONNECTIONS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(counts), "a connection failed; its error stands above"
+    return sum(counts) / (time.perf_counter() - started)
+
+
+def _read_204(connection: socket.socket) -> None:
+    """Read an answer without a body, and no more."""
+    answer = connection.recv(4096)
+    while not answer.endswith(b"\r\n\r\n"):
+        received = connection.recv(4096)
+        assert received, answer
+        answer += received
+    assert answer.startswith(b"HTTP/1.1 204 "), answer
+
+
+def memory_row(when: str, service: Server) -> Row:
+    """The memory of the service's processes: PSS, which counts what they share once."""
+    pids = [service.process.pid, *_children(service.process.pid)]
+    shares = [_memory(pid, "Pss") for pid in pids]
+    residents = [_memory(pid, "Rss") for pid in pids]
+    return Row(
+        f"Memory {when}, PSS of master + worker",
+        f"{sum(shares):.0f} MiB",
+        f"RSS {' + '.join(f'{resident:.0f}' for resident in residents)} MiB",
+        "",
+        f"< {MAX_MEMORY:g} MiB",
+        sum(shares) < MAX_MEMORY,
+    )
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def _memory(pid: int, name: str) -> float:
+    """A figure of a process's smaps_rollup, in MiB."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith(f"{name}:"):
+            return int(line.split()[1]) * KIBIBYTE / MEBIBYTE
+    raise LookupError(name)
+
+
+def _percentile(values: Sequence[float], percent: int) -> float:
+    """The value that so many percent of all do not exceed."""
+    return sorted(values)[math.ceil(len(values) * percent / 100) - 1]
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:.1f}"
+
+
+def _sleep_until(moment: float) -> None:
+    time.sleep(max(moment - time.monotonic(), 0.0))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,90 @@
+"""What the README, app.json and .env.example promise is so."""
+
+import json
+import re
+
+import pytest
+
+from docs.draw_message import draw
+from filters import group_of, read_filter
+from log_types import NAMES
+from settings import read_settings
+from slack import ADVICE
+from tests.server import ROOT
+
+README = (ROOT / "README.md").read_text()
+APP_JSON = json.loads((ROOT / "app.json").read_text())
+
+
+def variables() -> set[str]:
+    """The environment variables that the service reads."""
+    asked: set[str] = set()
+
+    class Environment(dict[str, str]):
+        def get(self, name: str, default: object = None) -> str:
+            asked.add(name)
+            return "console:" if name == "SLACK_WEBHOOK_URL" else ""
+
+    read_settings(Environment())
+    return asked
+
+
+def test_app_json_and_the_readme_have_every_variable_and_no_other() -> None:
+    assert set(APP_JSON["env"]) == variables()
+    configured = README.partition("## Configure it")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `([A-Z0-9_]+)` \| .*\|$", configured, re.M)
+    assert set(rows) == variables()
+    assert all(variable["description"] for variable in APP_JSON["env"].values())
+
+
+def test_app_json_generates_the_token_and_declares_the_health_check() -> None:
+    assert APP_JSON["env"]["AUTH0_LOG_STREAM_TOKEN"]["generator"] == "secret"
+    assert APP_JSON["healthchecks"]["web"][0]["path"] == "/healthz"
+    assert APP_JSON["formation"]["web"]["quantity"] == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "group"), [("`failure`", "failure"), ("`limit`", "limit"), ("neither", "")]
+)
+def test_the_readmes_table_of_groups(row: str, group: str) -> None:
+    table = README.partition("| group | what it holds |")[2]
+    line = next(line for line in table.splitlines() if line.startswith(f"| {row} |"))
+    _, _, _, count, examples, _ = line.split("|")
+    assert int(count) == sum(group_of(code) == group for code in NAMES)
+    assert {group_of(code) for code in re.findall("`(.+?)`", examples)} == {group}
+
+
+@pytest.mark.parametrize(
+    ("types", "alerts", "others"),
+    [
+        ("!fsa,!fco", {"fp", "limit_wc", "fs"}, {"fsa", "fco", "w", "s"}),
+        ("limit", {"limit_wc", "api_limit", "pwd_leak"}, {"fp", "w"}),
+        ("failure,limit,w", {"fp", "limit_wc", "w"}, {"wn", "s"}),
+        ("gd_*,!gd_*_succeed", {"gd_auth_failed", "gd_start_auth"}, {"gd_auth_succeed", "fp"}),
+        ("fp,fu,limit_*", {"fp", "fu", "limit_mu", "limit_wc"}, {"f", "api_limit"}),
+    ],
+)
+def test_the_readmes_examples_of_alert_types(
+    types: str, alerts: set[str], others: set[str]
+) -> None:
+    assert f"\n| `{types}` | " in README
+    chosen, strangers = read_filter(types)
+    assert not strangers
+    assert all(chosen.judged[code] is not None for code in alerts)
+    assert all(chosen.judged[code] is None for code in others)
+
+
+def test_the_readme_says_what_to_do_about_every_error_of_slack() -> None:
+    assert all(f"`{word}`" in README.partition("## Troubleshooting")[2] for word in ADVICE)
+
+
+def test_the_picture_shows_what_the_code_makes() -> None:
+    assert (ROOT / "docs" / "message.svg").read_text() == draw()
+
+
+def test_the_example_has_what_must_be_set() -> None:
+    example = (ROOT / ".env.example").read_text()
+    assert set(re.findall(r"^([A-Z0-9_]+)=", example, re.M)) == {
+        "SLACK_WEBHOOK_URL",
+        "AUTH0_LOG_STREAM_TOKEN",
+    }
