@@ -16,7 +16,7 @@ bench: .venv/test
 	.venv/bin/python -m tests.bench
 
 picture: .venv/run
-	.venv/bin/python docs/draw_message.py
+	.venv/bin/python -m tests.draw_message
 
 .env:
 	cp .env.example .env

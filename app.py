@@ -14,7 +14,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
@@ -26,7 +26,7 @@ from filters import Alert
 from logs import configure
 from message import Message, build_message, plain_form
 from outbox import Outbox
-from settings import CONSOLE, Settings, SettingsError, read_settings
+from settings import CONSOLE, Settings, read_settings
 from slack import Outcome, Verdict, Webhook, advice
 
 MAX_BODY = 10 * 1024 * 1024  # bytes; Auth0 documents no limit of its own
@@ -42,7 +42,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     """Build the application from environment variables; stops the process if one is wrong."""
     try:
         settings = read_settings(os.environ if environ is None else environ)
-    except SettingsError as error:
+    except ValueError as error:
         sys.exit(f"auth0-logs-to-slack cannot start: {error}.")
     configure(settings.log_level, settings.secrets)
     for warning in settings.warnings:
@@ -171,7 +171,7 @@ def _sample_alert() -> Alert:
     event = {
         "type": "f",
         "description": "Test alert: this service can post to Slack",
-        "date": datetime.now(timezone.utc).isoformat(),
+        "date": datetime.now(UTC).isoformat(),
         "client_name": "flask send-test",
         "log_id": "",
     }

@@ -23,10 +23,6 @@ _FAILURE = re.compile(
 _ENTRY = re.compile(r"!?([a-z0-9_*?-]|\[!?[a-z0-9_-]+\])+")
 
 
-class FilterError(ValueError):
-    """A setting that is no filter; the message quotes it and says what is allowed."""
-
-
 @dataclass(frozen=True)
 class Alert:
     """An event that the team is told about, its group and its log type's name."""
@@ -79,13 +75,13 @@ def read_filter(types: str = "", ignore: str = "") -> tuple[AlertFilter, list[st
     """Read ALERT_TYPES and ALERT_IGNORE; both may be empty.
 
     Returns the filter, and the entries that match no log type known today, which may be meant
-    for a later one or may be mistyped. Raises FilterError for what is malformed, and for a
+    for a later one or may be mistyped. Raises ValueError for what is malformed, and for a
     filter that lets no known log type or no description through.
     """
     entries = [entry for entry in re.split(r"[,\s]+", types.lower()) if entry]
     for entry in entries:
         if not _ENTRY.fullmatch(entry):
-            raise FilterError(
+            raise ValueError(
                 f"ALERT_TYPES has the entry {entry!r}: give a comma-separated list of groups"
                 " (failure, limit), log type codes (fp) and patterns (gd_*); a leading ! takes away"
             )
@@ -93,7 +89,7 @@ def read_filter(types: str = "", ignore: str = "") -> tuple[AlertFilter, list[st
     wanted = [entry for entry in entries if not entry.startswith("!")] or list(GROUPS)
     judged = {code: _judge(code, wanted, unwanted) for code in NAMES}
     if all(group is None for group in judged.values()):
-        raise FilterError(
+        raise ValueError(
             f"ALERT_TYPES is {types!r}, which matches no log type that Auth0 documents, so there"
             f" would never be an alert: leave it empty for the default, {','.join(GROUPS)}"
         )
@@ -121,12 +117,12 @@ def _compile(ignore: str) -> re.Pattern[str] | None:
     try:
         pattern = re.compile(ignore)
     except (re.error, RecursionError, OverflowError) as error:
-        raise FilterError(
+        raise ValueError(
             f"ALERT_IGNORE is {ignore!r}, which is no regular expression ({error}): write it as"
             " Python's re module reads it, for instance ^Password is too common"
         ) from None
     if all(pattern.search(name) for name in NAMES.values()):
-        raise FilterError(
+        raise ValueError(
             f"ALERT_IGNORE is {ignore!r}, which matches every description, so there would never"
             " be an alert: make it match only what you want to silence"
         )

@@ -9,10 +9,10 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from decimal import Decimal
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 from events import Event
@@ -21,11 +21,12 @@ from filters import Alert
 Message = dict[str, Any]  # what Slack's webhook takes, as JSON
 
 MAX_SINGLE = 10  # events that get an attachment each; past it, like events share one
-MAX_ATTACHMENTS = 20  # Slack recommends no more and refuses 100, api.slack.com/changelog/2018-04
+MAX_ATTACHMENTS = 20  # what Slack recommends; it refuses over 100 (slack_sdk, Message)
 MAX_TITLE = 1024  # characters; what Alertmanager cuts at, notify/slack/slack.go
 MAX_VALUE = 300  # characters of a field; Slack folds longer texts behind "Show more"
 MAX_TEXT = 3000  # characters of a text; Slack's limit for the text of a section
 MAX_BYTES = 30_000  # of a whole message, so that a flood stays readable and quick to post
+ROOMS = (MAX_TITLE, 250, 120, 60)  # characters of a title, tried until MAX_BYTES are enough
 MAX_LINK = 300  # characters; a real one has about 150
 MAX_SHOWN = 5  # values of a field that are shown for a group of events
 MAX_TYPES = 12  # log types that the last attachment counts by name
@@ -55,23 +56,6 @@ _AUTH0_HOST = re.compile(r"([a-z0-9-]+)(?:\.([a-z]{2}))?\.auth0\.com")
 _ENVIRONMENT = re.compile(r"[a-z]+-([a-z]{2})-\d+")
 
 
-class _Size(NamedTuple):
-    """How much of each text there is room for."""
-
-    title: int
-    value: int
-    fields: bool
-
-
-# Tried in this order until a message fits MAX_BYTES; with the last one, any does.
-_SIZES = (
-    _Size(MAX_TITLE, MAX_VALUE, True),
-    _Size(256, 120, True),
-    _Size(120, 60, True),
-    _Size(60, 30, False),
-)
-
-
 def read_fields(value: str = "") -> tuple[str, ...]:
     """Read SLACK_FIELDS: the fields to show, in order. Raises ValueError, quoting a wrong one."""
     names = [name for name in re.split(r"[,\s]+", value.lower()) if name]
@@ -91,14 +75,16 @@ def build_message(alerts: Sequence[Alert], fields: Sequence[str] = DEFAULT_FIELD
 
     Never raises for any event that JSON can hold; never larger than MAX_BYTES, as encoded.
     """
-    groups, headline = _groups(alerts), _headline(alerts)
-    messages = (
-        {"text": headline, "attachments": _attachments(groups, fields if size.fields else (), size)}
-        for size in _SIZES
-    )
-    message = next(messages)
-    while len(encode(message)) > MAX_BYTES:
-        message = next(messages)
+    groups = _groups(alerts)
+    shown = MAX_ATTACHMENTS if len(groups) <= MAX_ATTACHMENTS else MAX_ATTACHMENTS - 1
+    for room in ROOMS:  # pragma: no branch - in the last, any message fits
+        used = fields if room > ROOMS[-1] else ()
+        attachments = [_attachment(group, used, room) for group in groups[:shown]]
+        if groups[shown:]:
+            attachments.append(_remainder(groups[shown:]))
+        message = {"text": _headline(alerts), "attachments": attachments}
+        if len(encode(message)) <= MAX_BYTES:
+            break
     return message
 
 
@@ -138,54 +124,42 @@ def _groups(alerts: Sequence[Alert]) -> list[list[Alert]]:
     groups: dict[tuple[str, ...], list[Alert]] = {}
     for alert in alerts:
         event = alert.event
-        key = (event["type"], _clean(event.get("description")), *_field("client", event))
+        key = (event["type"], _clean(event.get("description")), *_value("client", event))
         groups.setdefault(key, []).append(alert)
     return sorted(groups.values(), key=lambda group: (-len(group), group[0].group != "limit"))
 
 
-def _attachments(
-    groups: list[list[Alert]], fields: Sequence[str], size: _Size
-) -> list[dict[str, Any]]:
-    if len(groups) <= MAX_ATTACHMENTS:
-        return [_attachment(group, fields, size) for group in groups]
-    shown, rest = groups[: MAX_ATTACHMENTS - 1], groups[MAX_ATTACHMENTS - 1 :]
-    return [*(_attachment(group, fields, size) for group in shown), _remainder(rest)]
-
-
-def _attachment(alerts: Sequence[Alert], fields: Sequence[str], size: _Size) -> dict[str, Any]:
+def _attachment(alerts: Sequence[Alert], fields: Sequence[str], room: int) -> dict[str, Any]:
     """One attachment, for one event or for a group of like events."""
     newest, span = _newest(alerts)
-    event, name = newest.event, newest.name
+    event, name, limit = newest.event, newest.name, min(room, MAX_VALUE)
     count = f" ×{len(alerts)}" if len(alerts) > 1 else ""
-    ending = f" [type: {_text(event['type'], min(100, size.title // 2))}]{count}"
-    description = _clean(event.get("description"))
-    words = description or name or "Auth0 log event"
-    title = _cut(_escape(words), size.title - len(ending)) + ending
-    attachment: dict[str, Any] = {
+    ending = f" [type: {_text(event['type'], min(100, room // 2))}]{count}"
+    words = _clean(event.get("description")) or name or "Auth0 log event"
+    title = _cut(_escape(words), max(room - len(ending), 1)) + ending
+    adds = name.lower() not in words.lower()
+    shown = [field for key in fields if (field := _field(key, alerts, limit))]
+    time = _time(event)
+    attachment = {
         "color": COLOURS[newest.group],
-        "fallback": _cut(title, size.value),
+        "fallback": _cut(title, limit),
         "title": title,
+        "title_link": _link(event),
+        "text": " · ".join(filter(None, [name if adds else "", span])),
+        "fields": shown,
+        "mrkdwn_in": ["fields"] if shown else [],
+        "footer": _text(_tenant(event)[0], limit),
+        "ts": int(time.timestamp()) if time else None,
     }
-    if link := _link(event):
-        attachment["title_link"] = link
-    notes = [name if name.lower() not in words.lower() else "", span]
-    if text := " · ".join(filter(None, notes)):
-        attachment["text"] = text
-    if shown := list(filter(None, (_shown_field(name, alerts, size.value) for name in fields))):
-        attachment["fields"] = shown
-        attachment["mrkdwn_in"] = ["fields"]
-    if tenant := _text(_tenant(event)[0], size.value):
-        attachment["footer"] = tenant
-    if time := _time(event):
-        attachment["ts"] = int(time.timestamp())
-    return attachment
+    return {key: value for key, value in attachment.items() if value}
 
 
 def _remainder(groups: list[list[Alert]]) -> dict[str, Any]:
     """The last attachment of a flood: what there was no room for, counted by log type."""
     types = Counter(alert.event["type"] for group in groups for alert in group)
-    counts = [f"{count} × {_text(code, 40)}" for code, count in types.most_common(MAX_TYPES)]
-    if others := types.total() - sum(count for _, count in types.most_common(MAX_TYPES)):
+    named = types.most_common(MAX_TYPES)
+    counts = [f"{count} × {_text(code, 40)}" for code, count in named]
+    if others := types.total() - sum(count for _, count in named):
         counts.append(f"{others} × other types")
     title = f"and {len(groups)} more groups, {types.total()} events: {', '.join(counts)}"
     return {"color": GREY, "fallback": title, "title": title}
@@ -205,48 +179,43 @@ def _newest(alerts: Sequence[Alert]) -> tuple[Alert, str]:
 
 
 def _time(event: Event) -> datetime | None:
-    date = event.get("date")
-    if not isinstance(date, str):
-        return None
     try:
-        time = datetime.fromisoformat(date.replace("Z", "+00:00"))
-        time = time.replace(tzinfo=time.tzinfo or timezone.utc).astimezone(timezone.utc)
-    except (ValueError, OverflowError):
+        time = datetime.fromisoformat(event["date"])
+        time = time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
+    except (KeyError, TypeError, ValueError, OverflowError):
         return None
     return time if time.year >= 1970 else None  # Slack's `ts` counts from there
 
 
-def _shown_field(name: str, alerts: Sequence[Alert], limit: int) -> dict[str, Any] | None:
+def _field(key: str, alerts: Sequence[Alert], limit: int) -> dict[str, Any] | None:
     """A field of an attachment: the one value, or how many distinct ones and the first few."""
-    values = list(dict.fromkeys(_field(name, alert.event) for alert in alerts))
-    values = [value for value in values if any(value)]
+    values = [*filter(any, dict.fromkeys(_value(key, alert.event) for alert in alerts))]
     if not values:
         return None
-    label, shown = LABELS[name], values[:MAX_SHOWN]
+    label, shown = LABELS[key], values[:MAX_SHOWN]
     if len(values) > 1:
         label = f"{label}s ({len(values)})"
         limit = limit // len(shown) - len(", …")
     text = ", ".join(_format(*value, limit) for value in shown)
     more = ", …" if len(values) > len(shown) else ""
-    return {"title": label, "value": text + more, "short": name != "user_agent"}
+    return {"title": label, "value": text + more, "short": key != "user_agent"}
 
 
-def _field(name: str, event: Event) -> tuple[str, str]:
-    """What an event says in a field: what stands in plain text, and what stands as code."""
-    if name == "client":
+def _value(key: str, event: Event) -> tuple[str, str]:
+    """What an event says in a field: what stands as plain text, and what stands as code."""
+    if key == "client":
         return _clean(event.get("client_name")), _clean(event.get("client_id"))
-    if name == "user":
+    if key == "user":
         return "", _clean(event.get("user_name")) or _clean(event.get("user_id"))
-    return "", _clean(event.get(name))
+    return "", _clean(event.get(key))
 
 
 def _format(plain: str, code: str, limit: int) -> str:
     """Slack's formatting for a field. In a code span nothing is read as formatting or a link."""
-    span = f"`{_cut(_escape(code.replace('`', 'ˋ')), limit // 2 if plain else limit - 2)}`"
-    if not plain:
-        return span
-    name = _cut(_escape(plain.replace("`", "ˋ")), limit - len(span) - 1 if code else limit)
-    return f"{name} {span}" if code else name
+    plain, code = (_escape(text.replace("`", "ˋ")) for text in (plain, code))
+    span = f"`{_cut(code, limit // 2 if plain else limit - 2)}`" if code else ""
+    name = _cut(plain, limit - len(span) - 1) if plain else ""
+    return " ".join(filter(None, [name, span]))
 
 
 def _tenant(event: Event) -> tuple[str, str]:
@@ -261,17 +230,10 @@ def _tenant(event: Event) -> tuple[str, str]:
 
 def _link(event: Event) -> str:
     """The event's page in Auth0's Dashboard, or an empty string."""
-    log_id = _quote(event.get("log_id"))
-    tenant, region = _tenant(event)
-    if region:
-        link = f"https://manage.auth0.com/dashboard/{region}/{_quote(tenant)}/logs/{log_id}"
-    else:
-        link = f"https://manage.auth0.com/#/logs/{log_id}"
+    log_id, tenant, region = _clean(event.get("log_id")), *_tenant(event)
+    page = f"dashboard/{region}/{quote(tenant, safe='')}" if region else "#"
+    link = f"https://manage.auth0.com/{page}/logs/{quote(log_id, safe='')}"
     return link if log_id and len(link) <= MAX_LINK else ""
-
-
-def _quote(value: object) -> str:
-    return quote(_clean(value), safe="")
 
 
 def _text(value: object, limit: int) -> str:
@@ -281,20 +243,14 @@ def _text(value: object, limit: int) -> str:
 def _clean(value: object) -> str:
     """A value as one line of text that shows all it has; empty for what is no text or number."""
     if isinstance(value, list):
-        return ", ".join(filter(None, (_clean(item) for item in value if not _nested(item))))
-    if isinstance(value, bool):
+        return ", ".join(filter(None, (_clean(item) for item in value if type(item) is not list)))
+    if isinstance(value, int | float | Decimal):  # also a bool, which JSON writes in lower case
         return str(value).lower()
-    if isinstance(value, int | float | Decimal):
-        return str(value)
     if not isinstance(value, str):
         return ""
     if value.isascii() and value.isprintable():
         return value.strip()
     return _INVISIBLE.sub("", _CONTROL.sub(" ", _SURROGATE.sub("\ufffd", value))).strip()
-
-
-def _nested(value: object) -> bool:
-    return isinstance(value, list | dict)
 
 
 def _escape(text: str) -> str:

@@ -12,7 +12,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import attrgetter
 
 from filters import Alert
@@ -46,24 +46,6 @@ class Delivery:
     duplicates: int = 0  # alerts that another delivery, or this one, had already
     outcome: Outcome | None = None
 
-    @property
-    def latest_start(self) -> float:
-        """When a post that carries this delivery must have started."""
-        return self.deadline - MIN_POST
-
-
-@dataclass
-class Batch:
-    """The deliveries that one message carries; `alerts` holds no event twice."""
-
-    deliveries: list[Delivery] = field(default_factory=list)
-    alerts: list[Alert] = field(default_factory=list)
-
-    @property
-    def plain(self) -> bool:
-        """Whether Slack refused the rich form for any of them."""
-        return any(delivery.plain for delivery in self.deliveries)
-
 
 class Outbox:
     """See the module. `clock`, and `changed`, on which all waiting is done, are for the tests."""
@@ -80,7 +62,7 @@ class Outbox:
         self._clock = clock
         self._changed = changed or threading.Condition()
         self._waiting: list[Delivery] = []
-        self._in_flight = Batch()
+        self._in_flight: list[Delivery] = []
         self._accepted: dict[str, None] = {}  # a set that remembers its order, oldest first
         self._not_before = -math.inf  # when the next post may start
         self._failures = 0  # posts since Slack last accepted one
@@ -96,60 +78,47 @@ class Outbox:
         with self._changed:
             self._waiting.append(delivery)
             self._complete_repeats()
-            full = len(self._waiting) + len(self._in_flight.deliveries) > MAX_WAITING
+            full = len(self._waiting) + len(self._in_flight) > MAX_WAITING
             if full and delivery.outcome is None:
                 self._withdraw(delivery)
         while batch := self._await_turn(delivery):
             self._carry(batch, delivery)
         return delivery
 
-    def _await_turn(self, delivery: Delivery) -> Batch | None:
-        """Wait for the delivery's outcome, then None; or for its thread's turn to lead."""
+    def _await_turn(self, delivery: Delivery) -> list[Delivery]:
+        """Wait for the delivery's outcome; or, for its thread to lead, return all that wait."""
+        latest_start = delivery.deadline - MIN_POST
         with self._changed:
             while delivery.outcome is None:
                 now = self._clock()
-                if delivery in self._in_flight.deliveries:
+                if delivery in self._in_flight:
                     until = delivery.deadline
                     if now >= until:  # should Slack accept it after all, that is remembered
                         delivery.outcome = self._unavailable("Slack has not answered yet")
-                elif max(now, self._not_before) >= delivery.latest_start:
+                        break
+                elif max(now, self._not_before) >= latest_start:
                     self._withdraw(delivery)
-                elif self._in_flight.deliveries or delivery is not self._next_leader():
-                    until = delivery.latest_start
+                    break
+                # Who has the most time left leads: a post is not cut short for those it carries.
+                elif self._in_flight or delivery is not max(
+                    self._waiting, key=attrgetter("deadline")
+                ):
+                    until = latest_start
                 elif now < self._not_before:
                     until = self._not_before
                 else:
-                    return self._take_all()
-                if delivery.outcome is None:
-                    self._changed.wait(until - now)
-        return None
+                    self._in_flight, self._waiting = self._waiting, []
+                    return self._in_flight
+                self._changed.wait(until - now)
+        return []
 
-    def _next_leader(self) -> Delivery:
-        """Who has the most time left, so that a post is not cut short for those it carries."""
-        return max(self._waiting, key=attrgetter("deadline"))
-
-    def _take_all(self) -> Batch:
-        """Put all that wait in flight."""
-        batch = self._in_flight = Batch(self._waiting)
-        self._waiting = []
-        seen = set()
-        for delivery in batch.deliveries:
-            delivery.duplicates = 0
-            for alert in delivery.alerts:
-                log_id = _log_id(alert)
-                if log_id and (log_id in self._accepted or log_id in seen):
-                    delivery.duplicates += 1
-                else:
-                    batch.alerts.append(alert)
-                    seen.add(log_id)
-        return batch
-
-    def _carry(self, batch: Batch, leader: Delivery) -> None:
+    def _carry(self, batch: list[Delivery], leader: Delivery) -> None:
         """Post the batch's message and tell all its deliveries, whatever happens."""
+        alerts, plain = self._not_yet_posted(batch), any(delivery.plain for delivery in batch)
         started = self._clock()
         outcome = Outcome(Verdict.UNAVAILABLE, "the post was interrupted")
         try:
-            message = self._build(batch.alerts, batch.plain)
+            message = self._build(alerts, plain)
             started = self._clock()
             outcome = self._send(message, leader.deadline - started)
         except Exception as error:
@@ -159,32 +128,47 @@ class Outbox:
             leader.outcome = outcome  # its thread ends here, so nobody would withdraw it
             raise
         finally:
-            seconds = self._clock() - started
+            milliseconds = (self._clock() - started) * 1000
             with self._changed:
-                self._settle(batch, outcome)
+                self._settle(batch, alerts, plain, outcome)
                 self._changed.notify_all()
-            _log_message(batch, outcome, seconds)
+            _log_message(len(batch), alerts, plain, outcome, milliseconds)
 
-    def _settle(self, batch: Batch, outcome: Outcome) -> None:
+    def _not_yet_posted(self, batch: list[Delivery]) -> list[Alert]:
+        """The batch's alerts, no event twice and none that Slack has accepted before."""
+        alerts, seen = [], set()
+        for delivery in batch:
+            delivery.duplicates = 0
+            for alert in delivery.alerts:
+                log_id = _log_id(alert)
+                if log_id and (log_id in self._accepted or log_id in seen):
+                    delivery.duplicates += 1
+                else:
+                    alerts.append(alert)
+                    seen.add(log_id)
+        return alerts
+
+    def _settle(
+        self, batch: list[Delivery], alerts: list[Alert], plain: bool, outcome: Outcome
+    ) -> None:
         """Record what became of a batch; what may still pass waits again."""
-        self._in_flight = Batch()
-        again = outcome.verdict is Verdict.UNAVAILABLE
-        pause = INTERVAL
+        self._in_flight = []
+        again, pause = False, INTERVAL
         if outcome.verdict is Verdict.ACCEPTED:
             self._failures, self._trouble = 0, BUSY
-            self._remember(batch.alerts)
-        elif again:
+            self._remember(alerts)
+        elif outcome.verdict is Verdict.UNAVAILABLE:
+            again, self._trouble = True, outcome.reason
             self._failures += 1
-            self._trouble = outcome.reason
             pause = min(2.0 ** (self._failures - 1), MAX_PAUSE)
             if outcome.retry_after is not None:
                 pause = max(outcome.retry_after, INTERVAL)
-        elif outcome.verdict is Verdict.MALFORMED and not batch.plain:
+        elif outcome.verdict is Verdict.MALFORMED and not plain:
             again = True
-            for delivery in batch.deliveries:
+            for delivery in batch:
                 delivery.plain = True
         self._not_before = self._clock() + pause
-        unanswered = [delivery for delivery in batch.deliveries if delivery.outcome is None]
+        unanswered = [delivery for delivery in batch if delivery.outcome is None]
         if again:
             self._waiting[:0] = unanswered
         else:
@@ -221,17 +205,18 @@ def _log_id(alert: Alert) -> str:
     return log_id if isinstance(log_id, str) else ""
 
 
-def _log_message(batch: Batch, outcome: Outcome, seconds: float) -> None:
+def _log_message(
+    deliveries: int, alerts: list[Alert], plain: bool, outcome: Outcome, milliseconds: float
+) -> None:
     """One line for a message; for a failure also why, and for a refusal what to do."""
     line = (
-        f"message deliveries={len(batch.deliveries)} alerts={len(batch.alerts)}"
-        f" form={'plain' if batch.plain else 'rich'} slack={outcome.status or 'none'}"
-        f" ms={seconds * 1000:.0f} outcome={outcome.verdict.value}"
+        f"message deliveries={deliveries} alerts={len(alerts)} form={'plain' if plain else 'rich'}"
+        f" slack={outcome.status or 'none'} ms={milliseconds:.0f} outcome={outcome.verdict.value}"
     )
     if outcome.verdict is Verdict.ACCEPTED:
         log.info(line)
     elif outcome.verdict is Verdict.UNAVAILABLE:
         log.warning("%s reason=%r", line, outcome.reason)
     else:
-        ids = ",".join(filter(None, map(_log_id, batch.alerts[:MAX_LOGGED])))
+        ids = ",".join(filter(None, map(_log_id, alerts[:MAX_LOGGED])))
         log.error("%s reason=%r advice=%r log_ids=%s", line, outcome.reason, advice(outcome), ids)

@@ -15,10 +15,6 @@ CONSOLE = "console:"  # the webhook URL that means: print the messages
 EXAMPLE_TOKEN = "AUTH0_LOG_STREAM_TOKEN_VALUE"  # noqa: S105 - what .env.example has, to be replaced
 
 
-class SettingsError(ValueError):
-    """A variable is missing or wrong; the message names it and says what to put there."""
-
-
 @dataclass(frozen=True)
 class Settings:
     """All that can be configured. repr() shows neither the webhook's URL nor the token."""
@@ -40,7 +36,10 @@ class Settings:
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
-    """Read the settings from environment variables; raises SettingsError."""
+    """Read the settings from environment variables.
+
+    Raises ValueError, whose message names the variable and says what to put there.
+    """
 
     def variable(name: str) -> str:
         return environ.get(name, "").strip()
@@ -57,18 +56,15 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             "AUTH0_LOG_STREAM_TOKEN still has the value from .env.example, which everyone knows:"
             " replace it"
         )
-    try:
-        alert_filter, strangers = read_filter(variable("ALERT_TYPES"), variable("ALERT_IGNORE"))
-        fields = read_fields(variable("SLACK_FIELDS"))
-    except ValueError as error:
-        raise SettingsError(str(error)) from None
+    alert_filter, strangers = read_filter(variable("ALERT_TYPES"), variable("ALERT_IGNORE"))
+    fields = read_fields(variable("SLACK_FIELDS"))
     warnings += [
         f"ALERT_TYPES has {entry!r}, which matches no log type known today: is it mistyped?"
         for entry in strangers
     ]
     log_level = variable("LOG_LEVEL").upper() or "INFO"
     if log_level not in LEVELS:
-        raise SettingsError(f"LOG_LEVEL is {log_level!r}: give one of {', '.join(LEVELS)}")
+        raise ValueError(f"LOG_LEVEL is {log_level!r}: give one of {', '.join(LEVELS)}")
     url = _webhook_url(variable("SLACK_WEBHOOK_URL"))
     return Settings(url, token, alert_filter, fields, log_level, tuple(warnings))
 
@@ -80,7 +76,7 @@ def _webhook_url(value: str) -> str:
         f" or to {CONSOLE} to print the messages in the terminal instead"
     )
     if not value:
-        raise SettingsError(f"SLACK_WEBHOOK_URL is not set: {what_to_do}")
+        raise ValueError(f"SLACK_WEBHOOK_URL is not set: {what_to_do}")
     if value == CONSOLE:
         return value
     try:
@@ -88,8 +84,8 @@ def _webhook_url(value: str) -> str:
         secure = url.scheme == "https" or (url.scheme == "http" and _is_loopback(url.hostname))
     except ValueError:  # requests' own are ValueErrors too
         secure = False
-    if not secure or any(character.isspace() for character in value):
-        raise SettingsError(f"SLACK_WEBHOOK_URL is no https:// URL: {what_to_do}")
+    if not secure or len(value.split()) > 1:
+        raise ValueError(f"SLACK_WEBHOOK_URL is no https:// URL: {what_to_do}")
     return value
 
 

@@ -5,11 +5,11 @@ import re
 
 import pytest
 
-from docs.draw_message import draw
 from filters import group_of, read_filter
 from log_types import NAMES
 from settings import read_settings
 from slack import ADVICE
+from tests.draw_message import draw
 from tests.server import ROOT
 
 README = (ROOT / "README.md").read_text()

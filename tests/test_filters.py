@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from events import Event
-from filters import FilterError, group_of, read_filter
+from filters import group_of, read_filter
 from log_types import NAMES
 
 # All codes that Auth0 documents (August 2026), their official names, and the group that reading
@@ -150,7 +150,7 @@ def test_tells_entries_that_match_nothing_known() -> None:
 
 @pytest.mark.parametrize("entry", ["fp;fu", "!", "!!fp", "f/", "(f)", "[fp", "fp:fu", "f'"])
 def test_a_malformed_entry_is_quoted_with_what_is_allowed(entry: str) -> None:
-    with pytest.raises(FilterError) as raised:
+    with pytest.raises(ValueError, match="_") as raised:
         read_filter(f"limit,{entry}")
     assert repr(entry) in str(raised.value)
     assert "failure, limit" in str(raised.value)
@@ -159,7 +159,7 @@ def test_a_malformed_entry_is_quoted_with_what_is_allowed(entry: str) -> None:
 
 @pytest.mark.parametrize("types", ["failures", "!*", "!failure,!limit", "fp,!f?", "no_such_*"])
 def test_a_filter_that_matches_no_known_type_is_an_error(types: str) -> None:
-    with pytest.raises(FilterError) as raised:
+    with pytest.raises(ValueError, match="_") as raised:
         read_filter(types)
     assert repr(types) in str(raised.value)
 
@@ -188,7 +188,7 @@ def test_alert_ignore_matches_nothing_where_there_is_no_description() -> None:
 
 @pytest.mark.parametrize("ignore", ["(", "*", "[", "a{2,1}", "(?P<n>"])
 def test_a_malformed_expression_is_quoted(ignore: str) -> None:
-    with pytest.raises(FilterError) as raised:
+    with pytest.raises(ValueError, match="_") as raised:
         read_filter("", ignore)
     assert repr(ignore) in str(raised.value)
     assert "regular expression" in str(raised.value)
@@ -196,7 +196,7 @@ def test_a_malformed_expression_is_quoted(ignore: str) -> None:
 
 @pytest.mark.parametrize("ignore", [".*", ".", "common|", "(?s).+"])
 def test_an_expression_that_matches_everything_is_an_error(ignore: str) -> None:
-    with pytest.raises(FilterError) as raised:
+    with pytest.raises(ValueError, match="_") as raised:
         read_filter("", ignore)
     assert repr(ignore) in str(raised.value)
     assert "every description" in str(raised.value)

@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -140,7 +140,7 @@ def test_several_events() -> None:
 
 def at(second: int) -> str:
     """A date in a log event, so many seconds after ten."""
-    return (datetime(2026, 11, 22, 10, tzinfo=timezone.utc) + timedelta(seconds=second)).isoformat()
+    return (datetime(2026, 11, 22, 10, tzinfo=UTC) + timedelta(seconds=second)).isoformat()
 
 
 def test_a_flood() -> None:

@@ -5,19 +5,17 @@ are this file's.
 """
 
 import re
-import sys
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from itertools import zip_longest
 from pathlib import Path
 from textwrap import wrap
 from typing import Any
 from xml.sax.saxutils import escape, unescape
 
-ROOT = Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT))
+from filters import read_filter
+from message import Message, build_message
 
-from filters import read_filter  # noqa: E402
-from message import Message, build_message  # noqa: E402
+ROOT = Path(__file__).parent.parent
 
 WIDTH, LEFT, LINE = 760, 62, 21  # pixels
 COLUMN = 44  # characters
@@ -107,7 +105,7 @@ class Drawing:
                     self.text(LEFT + 14 + column * 350, words, f'fill="{TEXT}"', 14)
                 self.y += LINE - 2
             self.y += 4
-        time = datetime.fromtimestamp(attachment["ts"], timezone.utc)
+        time = datetime.fromtimestamp(attachment["ts"], UTC)
         footer = f"{attachment['footer']}  |  {time:%b %d}, {time:%H:%M}"
         self.text(LEFT + 14, footer, f'fill="{GREY}"', 12)
         bar = f'<rect x="{LEFT}" y="{top}" width="4" height="{self.y - top + 4}" rx="2"'
