@@ -33,7 +33,7 @@ MAX_BODY = 10 * 1024 * 1024  # bytes; Auth0 documents no limit of its own
 MAX_DRAIN = 4 * MAX_BODY  # bytes that are read of a body that is not wanted
 ENDED_EARLY = "the body ended early, or its chunks are broken"
 CHUNK = 256 * 1024  # bytes read at a time
-BUDGET = 9.0  # seconds until the answer: Auth0 gives about 10, Heroku's router 30
+BUDGET = 9.0  # seconds until the answer, for 10 at the most; Heroku's router gives 30
 
 log = logging.getLogger("delivery")
 
@@ -75,7 +75,8 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
         outcome = send(build([_sample_alert()]), BUDGET)
         if outcome.verdict is not Verdict.ACCEPTED:
             sys.exit(f"not delivered: {outcome.reason}: {advice(outcome)}.")
-        print("delivered: Slack accepted a sample alert; look at the channel.")
+        where = "the terminal" if settings.webhook_url == CONSOLE else "the channel"
+        print(f"delivered: a sample alert was accepted; look at {where}.")
 
     return app
 
@@ -129,7 +130,7 @@ def _is_authorized(token: str) -> bool:
         return True
     # WSGI hands headers over as Latin-1 (PEP 3333); compare_digest takes only bytes beyond ASCII.
     header = request.environ.get("HTTP_AUTHORIZATION", "").encode("latin-1", "replace").strip()
-    expected = token.encode()
+    expected = os.fsencode(token)
     if hmac.compare_digest(header, expected):
         return True
     scheme, _, value = header.partition(b" ")

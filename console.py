@@ -28,8 +28,8 @@ def render(message: Message, colours: bool, width: int = _WIDTH) -> str:
     for attachment in message.get("attachments", ()):
         red, green, blue = (int(attachment["color"][i : i + 2], 16) for i in (1, 3, 5))
         bar = f"\033[38;2;{red};{green};{blue}m▌{_RESET} "
-        lines += [bar + line for line in _attachment(attachment, width - 2)]
-    text = "\n".join([*lines, ""]).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+        lines += [*(bar + line for line in _attachment(attachment, width - 2)), ""]
+    text = "\n".join(lines).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
     return text if colours else re.sub(r"\033\[[0-9;]*m", "", text)
 
 

@@ -45,7 +45,7 @@ def read_events(body: bytes) -> tuple[list[Event], Counter[str]]:
         events.append(event)
     if items and not events:
         first = next(iter(problems))
-        raise UnreadableDelivery(f"none of {len(items)} items is an event; the first: {first}")
+        raise UnreadableDelivery(f"no readable event in {len(items)} item(s): {first}")
     return events, problems
 
 

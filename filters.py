@@ -14,10 +14,10 @@ MAX_MATCHED = 3000  # characters of a description that ALERT_IGNORE sees: attack
 # How Auth0 names codes: one that ends well is no alert, whatever else it says; then limits and
 # attack protection; then what failed. The short old codes without an underscore (fp, fercft)
 # have nothing but their first letter, f for failure; coff is "Connector Offline".
-_ENDED_WELL = re.compile(r"(^|_)(?<!not_)(start(ed)?|succe\w*|completed?)$")
+_ENDED_WELL = re.compile(r"(^|_)(?<!not_)(start(ed)?|succe[a-z]*|completed?)$")
 _LIMIT = re.compile(r"limit|too_many|exceed|throttl|(?<!un)block|leak|breach|brute_force|attack")
 _FAILURE = re.compile(
-    r"^f[a-z0-9]*$|^coff$|fail(?!over)|error|reject|denied|invalid|cancel|refus|abort|expired"
+    r"^f[a-z0-9]*$|^coff$|fail(?!over)|error|reject|denied|declin|invalid|cancel|refus|abort|expired"
     r"|timeout|offline|incomplete|unsuccess|_not_"
 )
 _ENTRY = re.compile(r"!?([a-z0-9_*?-]|\[!?[a-z0-9_-]+\])+")
@@ -93,8 +93,8 @@ def read_filter(types: str = "", ignore: str = "") -> tuple[AlertFilter, list[st
             f"ALERT_TYPES is {types!r}, which matches no log type that Auth0 documents, so there"
             f" would never be an alert: leave it empty for the default, {','.join(GROUPS)}"
         )
-    strangers = [entry for entry in wanted + unwanted if not _matches_a_known_type(entry)]
-    return AlertFilter(wanted, unwanted, _compile(ignore), judged), strangers
+    unmatched = [entry for entry in wanted + unwanted if not _matches_a_known_type(entry)]
+    return AlertFilter(wanted, unwanted, _compile(ignore), judged), unmatched
 
 
 def _judge(code: str, wanted: list[str], unwanted: list[str]) -> str | None:

@@ -21,13 +21,20 @@ preload_app = True
 # Heroku kills it after 30 (https://devcenter.heroku.com/articles/dynos#shutdown).
 graceful_timeout = 15
 
-# Seconds that an idle connection is kept, without a thread, for the client's next delivery.
+# Seconds that an idle connection is kept, without a thread, for the client's next delivery. How
+# long a request may take to come in is READ_TIMEOUT in worker.py: gunicorn has no setting for it.
 keepalive = 5
 
-# Far more than Auth0 or any proxy sends, far less than what makes parsing slow.
-limit_request_line = 2048  # bytes
+# Seconds without a sign of life after which the process is replaced: its main loop gives one each
+# second, whatever the threads wait for.
+timeout = 30
+
+# "POST /api/logs HTTP/1.1" has 24 bytes.
+limit_request_line = 1024
+# Auth0 and two proxies send about 20.
 limit_request_fields = 64
-limit_request_field_size = 8190  # bytes
+# Bytes; tokens are short, but some proxies add long headers.
+limit_request_field_size = 8190
 
 # The service's own log has a line for each delivery that says more.
 accesslog = None

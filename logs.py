@@ -13,6 +13,7 @@ from typing import TextIO
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 FLUSH_AFTER = 0.05  # seconds
 
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 _LINE_BREAKS_AND_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 
 
@@ -38,10 +39,12 @@ class OneLineFormatter(logging.Formatter):
             line += "\n" + self.formatException(record.exc_info)
         for secret in self._secrets:
             line = line.replace(secret, "[secret]")
-        return line if line.isprintable() else _LINE_BREAKS_AND_CONTROLS.sub(" | ", line)
+        if line.isprintable():
+            return line
+        return _LINE_BREAKS_AND_CONTROLS.sub(" | ", _COLOURS.sub("", line).strip())
 
 
-class TogetherHandler(logging.StreamHandler[TextIO]):
+class BufferedHandler(logging.StreamHandler[TextIO]):
     """Writes lines to stdout; those below WARNING wait for others for up to FLUSH_AFTER.
 
     A system call for each line would cost a delivery without alerts a tenth of its time
@@ -76,6 +79,8 @@ def configure(level: str, secrets: Iterable[str]) -> None:
     """Send what is of that level or above, from every library too, to stdout."""
     # Nothing here prints them, and each costs a look-up for every record.
     logging.logThreads = logging.logMultiprocessing = False
-    handler = TogetherHandler()
+    handler = BufferedHandler()
     handler.setFormatter(OneLineFormatter(secrets))
+    # flask run's own line for each request, alone in having arguments, says less than ours.
+    logging.getLogger("werkzeug").addFilter(lambda record: not record.args)
     logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -52,7 +52,8 @@ _INVISIBLE = re.compile(
     "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]"
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_AUTH0_HOST = re.compile(r"([a-z0-9-]+)(?:\.([a-z]{2}))?\.auth0\.com")
+_TENANT = re.compile(r"[a-z0-9-]{1,63}")  # so a tenant's name needs no escaping anywhere
+_AUTH0_HOST = re.compile(r"([a-z0-9-]{1,63})(?:\.([a-z]{2}))?\.auth0\.com")
 _ENVIRONMENT = re.compile(r"[a-z]+-([a-z]{2})-\d+")
 
 
@@ -113,7 +114,7 @@ def _headline(alerts: Sequence[Alert]) -> str:
         return "*Auth0 log alert*"
     headline = f"*Auth0 log alert* {len(alerts)} events"
     tenants = {_tenant(alert.event)[0] for alert in alerts}
-    shared = _text(tenants.pop(), MAX_VALUE) if len(tenants) == 1 else ""
+    shared = tenants.pop() if len(tenants) == 1 else ""
     return f"{headline} in {shared}" if shared else headline
 
 
@@ -148,7 +149,7 @@ def _attachment(alerts: Sequence[Alert], fields: Sequence[str], room: int) -> di
         "text": " · ".join(filter(None, [name if adds else "", span])),
         "fields": shown,
         "mrkdwn_in": ["fields"] if shown else [],
-        "footer": _text(_tenant(event)[0], limit),
+        "footer": _tenant(event)[0],
         "ts": int(time.timestamp()) if time else None,
     }
     return {key: value for key, value in attachment.items() if value}
@@ -189,38 +190,35 @@ def _time(event: Event) -> datetime | None:
 
 def _field(key: str, alerts: Sequence[Alert], limit: int) -> dict[str, Any] | None:
     """A field of an attachment: the one value, or how many distinct ones and the first few."""
-    values = [*filter(any, dict.fromkeys(_value(key, alert.event) for alert in alerts))]
+    values = [*filter(None, dict.fromkeys(_value(key, alert.event) for alert in alerts))]
     if not values:
         return None
     label, shown = LABELS[key], values[:MAX_SHOWN]
     if len(values) > 1:
         label = f"{label}s ({len(values)})"
         limit = limit // len(shown) - len(", …")
-    text = ", ".join(_format(*value, limit) for value in shown)
+    text = ", ".join(_code(value, limit) for value in shown)
     more = ", …" if len(values) > len(shown) else ""
     return {"title": label, "value": text + more, "short": key != "user_agent"}
 
 
-def _value(key: str, event: Event) -> tuple[str, str]:
-    """What an event says in a field: what stands as plain text, and what stands as code."""
-    if key == "client":
-        return _clean(event.get("client_name")), _clean(event.get("client_id"))
-    if key == "user":
-        return "", _clean(event.get("user_name")) or _clean(event.get("user_id"))
-    return "", _clean(event.get(key))
+def _value(key: str, event: Event) -> tuple[str, ...]:
+    """What an event says in a field: nothing, or one text, or a client's name and id."""
+    keys = {"client": ("client_name", "client_id"), "user": ("user_name", "user_id")}
+    texts = tuple(filter(None, (_clean(event.get(name)) for name in keys.get(key, (key,)))))
+    return texts[:1] if key == "user" else texts
 
 
-def _format(plain: str, code: str, limit: int) -> str:
-    """Slack's formatting for a field. In a code span nothing is read as formatting or a link."""
-    plain, code = (_escape(text.replace("`", "ˋ")) for text in (plain, code))
-    span = f"`{_cut(code, limit // 2 if plain else limit - 2)}`" if code else ""
-    name = _cut(plain, limit - len(span) - 1) if plain else ""
-    return " ".join(filter(None, [name, span]))
+def _code(texts: Sequence[str], limit: int) -> str:
+    """Texts as code spans, in which Slack reads nothing as formatting, and nothing as a link."""
+    limit = (limit - len(texts) + 1) // len(texts) - len("``")
+    return " ".join(f"`{_cut(_escape(text.replace('`', 'ˋ')), limit)}`" for text in texts)
 
 
 def _tenant(event: Event) -> tuple[str, str]:
     """The tenant's name and its region, each empty where the event does not tell."""
     tenant, environment = _clean(event.get("tenant_name")), _clean(event.get("environment_name"))
+    tenant = tenant if _TENANT.fullmatch(tenant) else ""
     if tenant and (region := _ENVIRONMENT.fullmatch(environment)):
         return tenant, region[1]
     if host := _AUTH0_HOST.fullmatch(_clean(event.get("hostname")).lower()):

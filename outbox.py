@@ -2,8 +2,8 @@
 
 Group commit, as databases do it for their log: whoever finds no post in flight leads, and posts
 one message for all who wait; who comes meanwhile waits and goes with the next. So at most one
-post is in flight, posts start a second apart, and every delivery learns the true outcome of the
-message that carried it. The outbox is the only owner of what waits, what was accepted, and when
+post is in flight, the next starts a second after Slack's answer, and every delivery learns the
+true outcome of the message that carried it. The outbox is the only owner of what waits, what was accepted, and when
 Slack may be posted to again. No lock is held while posting; waiting is on the condition alone.
 """
 
@@ -12,7 +12,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
 from filters import Alert
@@ -28,7 +28,9 @@ MAX_PAUSE = 4.0  # seconds; the pause after a failed post grows from 1 to this
 MAX_WAITING = 64  # deliveries; gunicorn.conf.py has threads for them and some more
 MAX_REMEMBERED = 10_000  # log_ids that Slack accepted
 MAX_LOGGED = 100  # log_ids in one line; platforms cut lines at about 10 kB
-BUSY = "too many deliveries at once"
+BUSY = Outcome(Verdict.UNAVAILABLE, "too many deliveries at once")
+LATE = Outcome(Verdict.UNAVAILABLE, "Slack has not answered yet")
+INTERRUPTED = Outcome(Verdict.UNAVAILABLE, "the post was interrupted")
 
 Build = Callable[[Sequence[Alert], bool], Message]  # the alerts; whether as plain text
 Send = Callable[[Message, float], Outcome]  # the message; the seconds it may take
@@ -66,7 +68,7 @@ class Outbox:
         self._accepted: dict[str, None] = {}  # a set that remembers its order, oldest first
         self._not_before = -math.inf  # when the next post may start
         self._failures = 0  # posts since Slack last accepted one
-        self._trouble = BUSY  # what keeps deliveries waiting
+        self._obstacle = BUSY  # what keeps deliveries waiting
 
     def deliver(self, alerts: Sequence[Alert], deadline: float) -> Delivery:
         """Have the alerts posted; returns by the deadline, with the outcome.
@@ -94,7 +96,7 @@ class Outbox:
                 if delivery in self._in_flight:
                     until = delivery.deadline
                     if now >= until:  # should Slack accept it after all, that is remembered
-                        delivery.outcome = self._unavailable("Slack has not answered yet")
+                        delivery.outcome = self._not_now(LATE)
                         break
                 elif max(now, self._not_before) >= latest_start:
                     self._withdraw(delivery)
@@ -116,7 +118,7 @@ class Outbox:
         """Post the batch's message and tell all its deliveries, whatever happens."""
         alerts, plain = self._not_yet_posted(batch), any(delivery.plain for delivery in batch)
         started = self._clock()
-        outcome = Outcome(Verdict.UNAVAILABLE, "the post was interrupted")
+        outcome = INTERRUPTED
         try:
             message = self._build(alerts, plain)
             started = self._clock()
@@ -155,10 +157,10 @@ class Outbox:
         self._in_flight = []
         again, pause = False, INTERVAL
         if outcome.verdict is Verdict.ACCEPTED:
-            self._failures, self._trouble = 0, BUSY
+            self._failures, self._obstacle = 0, BUSY
             self._remember(alerts)
         elif outcome.verdict is Verdict.UNAVAILABLE:
-            again, self._trouble = True, outcome.reason
+            again, self._obstacle = True, outcome
             self._failures += 1
             pause = min(2.0 ** (self._failures - 1), MAX_PAUSE)
             if outcome.retry_after is not None:
@@ -192,11 +194,12 @@ class Outbox:
     def _withdraw(self, delivery: Delivery) -> None:
         """Take a delivery back before it was posted, so that a later post cannot double it."""
         self._waiting.remove(delivery)
-        delivery.outcome = self._unavailable(self._trouble)
+        delivery.outcome = self._not_now(self._obstacle)
 
-    def _unavailable(self, reason: str) -> Outcome:
+    def _not_now(self, obstacle: Outcome) -> Outcome:
+        """The obstacle, with the seconds after which to send the delivery again."""
         left = max(self._not_before - self._clock(), INTERVAL)
-        return Outcome(Verdict.UNAVAILABLE, reason, retry_after=left)
+        return replace(obstacle, retry_after=left)
 
 
 def _log_id(alert: Alert) -> str:

@@ -56,11 +56,11 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             "AUTH0_LOG_STREAM_TOKEN still has the value from .env.example, which everyone knows:"
             " replace it"
         )
-    alert_filter, strangers = read_filter(variable("ALERT_TYPES"), variable("ALERT_IGNORE"))
+    alert_filter, unmatched = read_filter(variable("ALERT_TYPES"), variable("ALERT_IGNORE"))
     fields = read_fields(variable("SLACK_FIELDS"))
     warnings += [
         f"ALERT_TYPES has {entry!r}, which matches no log type known today: is it mistyped?"
-        for entry in strangers
+        for entry in unmatched
     ]
     log_level = variable("LOG_LEVEL").upper() or "INFO"
     if log_level not in LEVELS:
@@ -84,7 +84,7 @@ def _webhook_url(value: str) -> str:
         secure = url.scheme == "https" or (url.scheme == "http" and _is_loopback(url.hostname))
     except ValueError:  # requests' own are ValueErrors too
         secure = False
-    if not secure or len(value.split()) > 1:
+    if not secure or len(value.split()) > 1 or value.endswith("..."):
         raise ValueError(f"SLACK_WEBHOOK_URL is no https:// URL: {what_to_do}")
     return value
 

@@ -5,12 +5,12 @@ lets an exception out: those of requests and urllib3 quote it.
 """
 
 import re
+import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum
+from queue import Empty, SimpleQueue
 
 import requests
 
@@ -69,17 +69,20 @@ class Webhook:
     def __init__(self, url: str) -> None:
         self._url = url
         self._session = requests.Session()
-        # A thread of its own, because the timeouts of requests bound neither a name look-up nor
-        # an answer that comes in drops: only who waits from outside can stop waiting.
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="slack")
 
     def post(self, message: Message, timeout: float) -> Outcome:
         """Post a message; returns what Slack made of it, within `timeout` seconds, whatever."""
-        future = self._thread.submit(self._request, encode(message), timeout)
+        outcomes: SimpleQueue[Outcome] = SimpleQueue()
+
+        def request() -> None:
+            outcomes.put(self._request(encode(message), timeout))
+
+        # On a thread of its own, because the timeouts of requests bound neither a name look-up
+        # nor an answer that comes in drops: only who waits from outside can stop waiting.
+        threading.Thread(target=request, daemon=True).start()
         try:
-            return future.result(timeout)
-        except FutureTimeout:
-            future.cancel()
+            return outcomes.get(timeout=timeout)
+        except Empty:
             return Outcome(Verdict.UNAVAILABLE, f"no answer from Slack in {timeout:.1f} s")
 
     def _request(self, body: bytes, timeout: float) -> Outcome:
@@ -100,10 +103,14 @@ class Webhook:
 
 def advice(outcome: Outcome) -> str:
     """What a person should do about a message that Slack did not accept."""
+    if outcome.status == 429:
+        return "wait a minute; if it comes again, what else posts through this Slack app?"
     if outcome.verdict is Verdict.UNAVAILABLE:
-        return "nothing to do if it passes: see https://slack-status.com and this machine's network"
+        return "nothing, if it passes; else see https://slack-status.com and this machine's network"
     if outcome.verdict is Verdict.MALFORMED:
-        return "Slack could not read the message: please report this as a bug of this service"
+        return (
+            "please report it as a bug of this service; a rich message is sent again as plain text"
+        )
     return ADVICE.get(outcome.reason, _CHECK_URL)
 
 

@@ -4,6 +4,9 @@ Gunicorn 27 waits in a thread for a new connection's first bytes, reads a reques
 it comes, and closes a connection in its main loop, where it waits up to 2 s for the client to
 close too. A few idle clients could so stop all others. Here new connections wait in the poller,
 a request that has not come whole after READ_TIMEOUT is cut off, and threads do the closing.
+
+This builds on gunicorn's inner workings: with a new version of it, read gthread.py again.
+tests/test_hostile.py says whether slow clients still hold up nobody.
 """
 
 import socket

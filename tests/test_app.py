@@ -1,6 +1,7 @@
 """The web application: every row of the README's table, without a network."""
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -70,7 +71,7 @@ def test_204_where_no_event_is_an_alert(
     [
         (b"", "the body is empty"),
         (b"{", "the body is not JSON"),
-        (b"[1]", "none of 1 items is an event; the first: an item is not an object"),
+        (b"[1]", "no readable event in 1 item(s): an item is not an object"),
     ],
 )
 def test_400_says_what_is_wrong(
@@ -106,6 +107,14 @@ def test_401_for_anything_else_and_the_body_is_never_parsed(
     assert response.status_code == 401
     assert TOKEN not in response.text
     assert not slack.calls
+
+
+def test_a_token_of_any_bytes_is_compared() -> None:
+    raw = b"t\xff\xfe"
+    variables = {**SETTINGS, "AUTH0_LOG_STREAM_TOKEN": os.fsdecode(raw)}
+    client = app.create_app(variables).test_client()
+    assert deliver(client, [], raw.decode("latin-1")).status_code == 204
+    assert deliver(client, [], "t").status_code == 401
 
 
 @pytest.mark.parametrize("authorization", ["pässword", "Bearer pässword"])
@@ -278,7 +287,7 @@ def test_a_line_per_delivery(
 @pytest.mark.parametrize(
     ("answer", "code", "says"),
     [
-        ({"body": "ok"}, 0, "delivered: Slack accepted a sample alert"),
+        ({"body": "ok"}, 0, "delivered: a sample alert was accepted; look at the channel."),
         (
             {"status": 404, "body": "no_service"},
             1,

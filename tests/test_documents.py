@@ -68,8 +68,8 @@ def test_the_readmes_examples_of_alert_types(
     types: str, alerts: set[str], others: set[str]
 ) -> None:
     assert f"\n| `{types}` | " in README
-    chosen, strangers = read_filter(types)
-    assert not strangers
+    chosen, unmatched = read_filter(types)
+    assert not unmatched
     assert all(chosen.judged[code] is not None for code in alerts)
     assert all(chosen.judged[code] is None for code in others)
 

@@ -264,6 +264,7 @@ def test_429_beyond_the_budget_is_answered_at_once_with_the_seconds_left() -> No
     assert world.answered_at("a") == pytest.approx(0.1)
     assert world.outcome("a").reason == "Slack's rate limit is reached"
     assert world.outcome("a").retry_after == pytest.approx(60)
+    assert world.outcome("a").status == 429
     assert world.answered_at("b") == 20
     assert world.outcome("b").retry_after == pytest.approx(40.1)
     assert world.verdict("c") is Verdict.ACCEPTED
@@ -325,6 +326,16 @@ def test_refusals_are_logged_with_advice_and_log_ids(caplog: pytest.LogCaptureFi
     assert "no_service" in record.getMessage()
     assert "make a new one" in record.getMessage()
     assert record.getMessage().endswith("log_ids=9001,9002")
+
+
+def test_the_fallback_to_plain_text_is_logged_as_it_was(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    world = World(MALFORMED)
+    world.arrive(0, "a", "1")
+    world.run()
+    rich, plain = (record.getMessage() for record in caplog.records)
+    assert " form=rich slack=400 ms=100 outcome=malformed" in rich
+    assert " form=plain slack=200 ms=100 outcome=accepted" in plain
 
 
 def test_a_message_is_logged_with_how_many_deliveries_it_carried(

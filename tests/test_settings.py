@@ -72,6 +72,7 @@ def test_a_webhook_url_that_will_do(url: str) -> None:
         "https://[secret/",
         "https://hooks.slack.com/services /secret",
         "HTTPS//secret",
+        "https://hooks.slack.com/services/...",
     ],
 )
 def test_a_webhook_url_that_will_not_do_is_never_quoted(url: str) -> None:
