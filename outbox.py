@@ -3,8 +3,8 @@
 Group commit, as databases do it for their log: whoever finds no post in flight leads, and posts
 one message for all who wait; who comes meanwhile waits and goes with the next. So at most one
 post is in flight, the next starts a second after Slack's answer, and every delivery learns the
-true outcome of the message that carried it. The outbox is the only owner of what waits, what was accepted, and when
-Slack may be posted to again. No lock is held while posting; waiting is on the condition alone.
+true outcome of the message that carried it. The outbox is the only owner of what waits, what was
+accepted, and when Slack may be posted to again. No lock is held while posting.
 """
 
 import logging

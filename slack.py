@@ -108,9 +108,7 @@ def advice(outcome: Outcome) -> str:
     if outcome.verdict is Verdict.UNAVAILABLE:
         return "nothing, if it passes; else see https://slack-status.com and this machine's network"
     if outcome.verdict is Verdict.MALFORMED:
-        return (
-            "please report it as a bug of this service; a rich message is sent again as plain text"
-        )
+        return "please report this as a bug; a rich message is sent once more as plain text"
     return ADVICE.get(outcome.reason, _CHECK_URL)
 
 

@@ -58,4 +58,4 @@ def test_colours_only_on_a_terminal(
 
 
 def test_shows_the_plain_form_too() -> None:
-    assert console.render({"text": "a &lt;b&gt; &amp;lt;"}, colours=False) == "\na <b> &lt;\n"
+    assert console.render({"text": "a &lt;b&gt; &amp;lt;"}, colours=False) == "\na <b> &lt;"
