@@ -93,14 +93,17 @@ def test_an_exception_becomes_an_outcome_without_the_url(
     assert post() == Outcome(Verdict.UNAVAILABLE, reason)
 
 
-def test_stops_waiting_when_the_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_answer_that_does_not_end_holds_up_neither_its_delivery_nor_the_next_post(
+    slack: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     # A name look-up, or an answer in drops, that no timeout of requests ends.
-    released = threading.Event()
-    monkeypatch.setattr(requests.Session, "post", lambda *_args, **_options: released.wait(30))
-    webhook = Webhook(URL)
-    for _ in range(2):
+    slack.post(URL, body="ok")
+    webhook, released = Webhook(URL), threading.Event()
+    with monkeypatch.context() as patch:
+        patch.setattr(requests.Session, "post", lambda *_args, **_options: released.wait(30))
         outcome = webhook.post(MESSAGE, timeout=0.05)
-        assert outcome == Outcome(Verdict.UNAVAILABLE, "no answer from Slack in 0.1 s")
+    assert outcome == Outcome(Verdict.UNAVAILABLE, "no answer from Slack in 0.1 s")
+    assert webhook.post(MESSAGE, timeout=5).verdict is Verdict.ACCEPTED
     released.set()
 
 
