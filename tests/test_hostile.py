@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.events import event, success
-from tests.server import TOKEN, Server, server
+from tests.server import TOKEN, Server, measured, server
 from tests.slack_stub import Answer, SlackStub, slack_stub
 
 
@@ -26,7 +26,7 @@ def slack() -> Iterator[SlackStub]:
 
 @pytest.fixture(scope="module")
 def service(slack: SlackStub) -> Iterator[Server]:
-    with server(SLACK_WEBHOOK_URL=slack.url) as running:
+    with server(SLACK_WEBHOOK_URL=slack.url, **measured()) as running:
         yield running
 
 

@@ -147,6 +147,7 @@ def test_retry_after(header: str, seconds: float | None) -> None:
         (Outcome(Verdict.REFUSED, "HTTP 404"), "check SLACK_WEBHOOK_URL"),
         (Outcome(Verdict.MALFORMED, "no_text"), "report this"),
         (Outcome(Verdict.UNAVAILABLE, "Slack failed"), "slack-status.com"),
+        (Outcome(Verdict.UNAVAILABLE, "Slack's rate limit is reached", 429), "wait a minute"),
     ],
 )
 def test_advice(outcome: Outcome, says: str) -> None:
