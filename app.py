@@ -17,7 +17,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 
 from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
 from werkzeug.wsgi import get_input_stream
 
 import console
@@ -67,12 +67,15 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     @app.errorhandler(HTTPException)
     def failed(error: HTTPException) -> Response:
         hint = {404: "deliveries go to POST /api/logs", 405: "use POST /api/logs"}
-        return answer(error.code or 500, hint.get(error.code or 500, error.name))
+        response = answer(error.code or 500, hint.get(error.code or 500, error.name))
+        if isinstance(error, MethodNotAllowed):
+            response.headers["Allow"] = ", ".join(error.valid_methods or ())
+        return response
 
     @app.cli.command("send-test")
     def send_test() -> None:
         """Post a sample alert to Slack and say what happened."""
-        outcome = send(build([_sample_alert()]), BUDGET)
+        outcome = send(build([_sample_alert()]))
         if outcome.verdict is not Verdict.ACCEPTED:
             sys.exit(f"not delivered: {outcome.reason}: {advice(outcome)}.")
         where = "the terminal" if settings.webhook_url == CONSOLE else "the channel"

@@ -15,7 +15,7 @@ _WIDTH = 78  # columns at the most
 _BOLD, _DIM, _BLUE, _PINK, _RESET = "\033[1m", "\033[2m", "\033[94m", "\033[38;5;204m", "\033[0m"
 
 
-def show(message: Message, _timeout: float = 0) -> Outcome:
+def show(message: Message) -> Outcome:
     """Print a message to stdout, in colour on a terminal; takes the place of Webhook.post."""
     width = min(_WIDTH, shutil.get_terminal_size().columns)
     print(render(message, colours=sys.stdout.isatty(), width=width), flush=True)

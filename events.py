@@ -15,10 +15,14 @@ from typing import Any
 Event = dict[str, Any]
 
 # Lenient in what no alert depends on: NaN and Infinity, which are no JSON, become None, and raw
-# control characters in strings pass. int() refuses more than 4,300 digits, Decimal does not.
-_DECODER = json.JSONDecoder(strict=False, parse_int=Decimal, parse_constant=lambda _constant: None)
+# control characters in strings pass.
+_LENIENT: dict[str, Any] = {"strict": False, "parse_constant": lambda _constant: None}
+_DECODER = json.JSONDecoder(**_LENIENT)
+_DECODER_OF_HUGE_NUMBERS = json.JSONDecoder(**_LENIENT, parse_int=Decimal)
+_BAD_LINE = object()
+MAX_BAD_LINES = 1000  # lines that are no JSON, after which the body is taken for something else
 MAX_DEPTH = 100  # levels of nesting that are read; Auth0's own events have about ten
-_BRACKETS_AND_STRINGS = re.compile(r'[\[\]{}]|"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+_BRACKETS_AND_STRINGS = re.compile(r'[\[\]{}]|"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 
 
 class UnreadableDelivery(ValueError):
@@ -50,7 +54,7 @@ def read_events(body: bytes) -> tuple[list[Event], Counter[str]]:
 
 
 def _items(text: str) -> list[Any]:
-    """What should be events in a text, and for each line that is not JSON its ValueError."""
+    """What should be events in a text, and _BAD_LINE for each line that is not JSON."""
     try:
         return _unwrap(_parse(text))
     except ValueError as not_json:
@@ -60,14 +64,20 @@ def _items(text: str) -> list[Any]:
             raise UnreadableDelivery("the body is empty; send Auth0 log events as JSON") from None
         if len(lines) == 1:
             raise UnreadableDelivery(f"the body is not JSON: {not_json}") from None
-        return [item for line in lines for item in _items_of_line(line)]
+        return _items_of_lines(lines)
 
 
-def _items_of_line(line: str) -> list[Any]:
-    try:
-        return _unwrap(_parse(line))
-    except ValueError as not_json:
-        return [not_json]
+def _items_of_lines(lines: list[str]) -> list[Any]:
+    items, bad_lines = [], 0
+    for line in lines:
+        try:
+            items += _unwrap(_parse(line))
+        except ValueError:
+            items.append(_BAD_LINE)
+            bad_lines += 1
+            if bad_lines > MAX_BAD_LINES:
+                raise UnreadableDelivery("the body is not JSON, nor are its lines") from None
+    return items
 
 
 def _unwrap(value: Any) -> list[Any]:
@@ -82,7 +92,11 @@ def _parse(text: str) -> Any:
     try:
         return _DECODER.decode(text)
     except RecursionError:
-        return _DECODER.decode(_prune(text))
+        return _parse(_prune(text))
+    except json.JSONDecodeError:
+        raise
+    except ValueError:  # int() refuses more than 4,300 digits, Decimal does not
+        return _DECODER_OF_HUGE_NUMBERS.decode(text)
 
 
 def _prune(text: str) -> str:
@@ -108,7 +122,7 @@ def _prune(text: str) -> str:
 
 def _problem(item: Any) -> str:
     """Why an item is no event."""
-    if isinstance(item, ValueError):
+    if item is _BAD_LINE:
         return "a line is not JSON"
     if not isinstance(item, dict):
         return "an item is not an object"

@@ -9,6 +9,7 @@ from events import Event
 from log_types import NAMES
 
 GROUPS = ("failure", "limit")  # and the default of ALERT_TYPES
+MAX_CODE = 100  # characters of a code that are judged; Auth0's have at most 50
 MAX_MATCHED = 3000  # characters of a description that ALERT_IGNORE sees: attackers write them
 
 # How Auth0 names codes: one that ends well is no alert, whatever else it says; then limits and
@@ -59,7 +60,7 @@ class AlertFilter:
             if code in self.judged:
                 group = self.judged[code]
             else:
-                group = _judge(code.lower(), self.wanted, self.unwanted)
+                group = _judge(code[:MAX_CODE].lower(), self.wanted, self.unwanted)
             if group is None or self._ignores(event.get("description")):
                 continue
             alerts.append(Alert(event, group, NAMES.get(code, "")))

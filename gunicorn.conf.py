@@ -36,6 +36,9 @@ limit_request_fields = 64
 # Bytes; tokens are short, but some proxies add long headers.
 limit_request_field_size = 8190
 
+# Headers that would change the path of a request: no proxy of this service sends them.
+forwarder_headers = ""
+
 # The service's own log has a line for each delivery that says more.
 accesslog = None
 # gunicorn's administration socket: nothing here needs it.

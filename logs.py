@@ -41,6 +41,7 @@ class OneLineFormatter(logging.Formatter):
             line = line.replace(secret, "[secret]")
         if line.isprintable():
             return line
+        line = line.encode(errors="backslashreplace").decode()  # half a surrogate pair
         return _LINE_BREAKS_AND_CONTROLS.sub(" | ", _COLOURS.sub("", line).strip())
 
 
@@ -59,24 +60,25 @@ class BufferedHandler(logging.StreamHandler[TextIO]):
         """Write a record; the handler's lock is held."""
         try:
             self.stream.write(self.format(record) + "\n")
+            if record.levelno >= logging.WARNING:
+                self.flush()
+            elif not self._flush_is_due:
+                timer = threading.Timer(FLUSH_AFTER, self._flush_now)
+                timer.daemon = True  # at exit, logging flushes its handlers
+                timer.start()
+                self._flush_is_due = True
         except Exception:
             self.handleError(record)
-        if record.levelno >= logging.WARNING:
-            self.flush()
-        elif not self._flush_is_due:
-            self._flush_is_due = True
-            timer = threading.Timer(FLUSH_AFTER, self._flush_now)
-            timer.daemon = True  # at exit, logging flushes its handlers
-            timer.start()
 
     def _flush_now(self) -> None:
         self._flush_is_due = False
-        with suppress(ValueError):  # stdout has been closed meanwhile
+        with suppress(OSError, ValueError):  # stdout is full, or closed
             self.flush()
 
 
 def configure(level: str, secrets: Iterable[str]) -> None:
     """Send what is of that level or above, from every library too, to stdout."""
+    logging.raiseExceptions = False  # what cannot be written must not come out on stderr unredacted
     # Nothing here prints them, and each costs a look-up for every record.
     logging.logThreads = logging.logMultiprocessing = False
     handler = BufferedHandler()

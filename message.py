@@ -49,7 +49,8 @@ _CONTROL = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 # bidirectional marks, overrides and isolates, zero-width spaces, fillers, tags.
 _INVISIBLE = re.compile(
     "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b\u200e\u200f\u202a-\u202e"
-    "\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]"
+    "\u2060-\u206f\u2800\u3164\ufeff\uffa0\ufff9-\ufffb\U00013430-\U00013438"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _TENANT = re.compile(r"[a-z0-9-]{1,63}")  # so a tenant's name needs no escaping anywhere
@@ -105,7 +106,7 @@ def plain_form(message: Message) -> Message:
     text = "\n".join(lines)
     if len(text) > MAX_TEXT:
         text = _cut(text[: text.rindex("\n•", 0, MAX_TEXT)] + "\n…", MAX_TEXT)
-    return {"text": text, "mrkdwn": False, "unfurl_links": False}
+    return {"text": text, "mrkdwn": False, "unfurl_links": False, "unfurl_media": False}
 
 
 def _headline(alerts: Sequence[Alert]) -> str:

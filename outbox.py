@@ -1,10 +1,14 @@
 """The outbox: the deliveries that wait for Slack, and the one message that carries them all.
 
-Group commit, as databases do it for their log: whoever finds no post in flight leads, and posts
-one message for all who wait; who comes meanwhile waits and goes with the next. So at most one
+Group commit, as databases do it for their log: who finds no post in flight leads, and has one
+message posted for all who wait; who comes meanwhile waits and goes with the next. So at most one
 post is in flight, the next starts a second after Slack's answer, and every delivery learns the
 true outcome of the message that carried it. The outbox is the only owner of what waits, what was
 accepted, and when Slack may be posted to again. No lock is held while posting.
+
+A post runs on a thread of its own, to its end: a request that must be answered before hears so,
+and what Slack then says of it is still remembered. No timeout of requests bounds a name look-up,
+or an answer that comes in drops.
 """
 
 import logging
@@ -13,7 +17,6 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from operator import attrgetter
 
 from filters import Alert
 from message import Message
@@ -23,17 +26,24 @@ from slack import Outcome, Verdict, advice
 # (https://docs.slack.dev/apis/web-api/rate-limits). They count from Slack's answer to the one
 # before: only that proves that it had arrived, however long it travelled.
 INTERVAL = 1.0
-MIN_POST = 1.0  # seconds that a post must have left, or its answer could come too late
-MAX_PAUSE = 4.0  # seconds; the pause after a failed post grows from 1 to this
+MIN_POST = 1.0  # seconds that a delivery must have left when a post takes it
+LOST_AFTER = 60.0  # seconds; a post that takes longer is not waited for with the next
+MAX_PAUSE = 4  # seconds; the pause after a failed post grows by 1 up to this
 MAX_WAITING = 64  # deliveries; gunicorn.conf.py has threads for them and some more
 MAX_REMEMBERED = 10_000  # log_ids that Slack accepted
+MAX_LOG_ID = 100  # characters; Auth0's have about 55, and longer ones are not remembered
 MAX_LOGGED = 100  # log_ids in one line; platforms cut lines at about 10 kB
 BUSY = Outcome(Verdict.UNAVAILABLE, "too many deliveries at once")
 LATE = Outcome(Verdict.UNAVAILABLE, "Slack has not answered yet")
-INTERRUPTED = Outcome(Verdict.UNAVAILABLE, "the post was interrupted")
 
 Build = Callable[[Sequence[Alert], bool], Message]  # the alerts; whether as plain text
-Send = Callable[[Message, float], Outcome]  # the message; the seconds it may take
+Send = Callable[[Message], Outcome]
+
+
+def start_thread(function: Callable[[], None]) -> None:
+    """Run a function on a thread that does not keep the process from ending."""
+    threading.Thread(target=function, daemon=True).start()
+
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +60,7 @@ class Delivery:
 
 
 class Outbox:
-    """See the module. `clock`, and `changed`, on which all waiting is done, are for the tests."""
+    """See the module. `clock`, `changed` and `start` are injected by the tests."""
 
     def __init__(
         self,
@@ -58,13 +68,16 @@ class Outbox:
         send: Send,
         clock: Callable[[], float] = time.monotonic,
         changed: threading.Condition | None = None,
+        start: Callable[[Callable[[], None]], None] = start_thread,
     ) -> None:
         self._build = build
         self._send = send
         self._clock = clock
-        self._changed = changed or threading.Condition()
+        self._changed = changed or threading.Condition()  # all waiting is done on it
+        self._start = start
         self._waiting: list[Delivery] = []
         self._in_flight: list[Delivery] = []
+        self._lost_at = math.inf  # when what is in flight is given up
         self._accepted: dict[str, None] = {}  # a set that remembers its order, oldest first
         self._not_before = -math.inf  # when the next post may start
         self._failures = 0  # posts since Slack last accepted one
@@ -83,58 +96,50 @@ class Outbox:
             full = len(self._waiting) + len(self._in_flight) > MAX_WAITING
             if full and delivery.outcome is None:
                 self._withdraw(delivery)
-        while batch := self._await_turn(delivery):
-            self._carry(batch, delivery)
+            while delivery.outcome is None:
+                self._changed.wait(self._seconds_to_wait(delivery))
         return delivery
 
-    def _await_turn(self, delivery: Delivery) -> list[Delivery]:
-        """Wait for the delivery's outcome; or, for its thread to lead, return all that wait."""
-        latest_start = delivery.deadline - MIN_POST
-        with self._changed:
-            while delivery.outcome is None:
-                now = self._clock()
-                if delivery in self._in_flight:
-                    until = delivery.deadline
-                    if now >= until:  # should Slack accept it after all, that is remembered
-                        delivery.outcome = self._not_now(LATE)
-                        break
-                elif max(now, self._not_before) >= latest_start:
-                    self._withdraw(delivery)
-                    break
-                # Who has the most time left leads: a post is not cut short for those it carries.
-                elif self._in_flight or delivery is not max(
-                    self._waiting, key=attrgetter("deadline")
-                ):
-                    until = latest_start
-                elif now < self._not_before:
-                    until = self._not_before
-                else:
-                    self._in_flight, self._waiting = self._waiting, []
-                    return self._in_flight
-                self._changed.wait(until - now)
-        return []
+    def _seconds_to_wait(self, delivery: Delivery) -> float:
+        """Do for a delivery what can be done now; returns how long nothing else can."""
+        now, latest_start = self._clock(), delivery.deadline - MIN_POST
+        if now >= self._lost_at:
+            self._in_flight, self._lost_at = [], math.inf
+        if delivery in self._in_flight:
+            if now >= delivery.deadline:
+                delivery.outcome = self._not_now(LATE)
+            return delivery.deadline - now
+        if max(now, self._not_before) >= latest_start:
+            self._withdraw(delivery)
+            return 0
+        if self._in_flight:
+            return latest_start - now
+        if now < self._not_before:
+            return self._not_before - now
+        batch = self._in_flight = self._waiting
+        self._waiting, self._lost_at = [], now + LOST_AFTER
+        try:
+            self._start(lambda: self._carry(batch))
+        except RuntimeError as error:  # the machine has no thread to give
+            self._settle(batch, [], False, Outcome(Verdict.UNAVAILABLE, str(error)))
+        return 0
 
-    def _carry(self, batch: list[Delivery], leader: Delivery) -> None:
+    def _carry(self, batch: list[Delivery]) -> None:
         """Post the batch's message and tell all its deliveries, whatever happens."""
         alerts, plain = self._not_yet_posted(batch), any(delivery.plain for delivery in batch)
         started = self._clock()
-        outcome = INTERRUPTED
         try:
-            message = self._build(alerts, plain)
-            started = self._clock()
-            outcome = self._send(message, leader.deadline - started)
+            outcome = self._send(self._build(alerts, plain))
         except Exception as error:
             log.exception("message failed: a bug in this service, please report it")
             outcome = Outcome(Verdict.REFUSED, f"internal error ({type(error).__name__})")
-        except BaseException:
-            leader.outcome = outcome  # its thread ends here, so nobody would withdraw it
-            raise
+        milliseconds = (self._clock() - started) * 1000
+        try:
+            _log_message(len(batch), alerts, plain, outcome, milliseconds)
         finally:
-            milliseconds = (self._clock() - started) * 1000
             with self._changed:
                 self._settle(batch, alerts, plain, outcome)
                 self._changed.notify_all()
-            _log_message(len(batch), alerts, plain, outcome, milliseconds)
 
     def _not_yet_posted(self, batch: list[Delivery]) -> list[Alert]:
         """The batch's alerts, no event twice and none that Slack has accepted before."""
@@ -154,7 +159,8 @@ class Outbox:
         self, batch: list[Delivery], alerts: list[Alert], plain: bool, outcome: Outcome
     ) -> None:
         """Record what became of a batch; what may still pass waits again."""
-        self._in_flight = []
+        if self._in_flight is batch:
+            self._in_flight, self._lost_at = [], math.inf
         again, pause = False, INTERVAL
         if outcome.verdict is Verdict.ACCEPTED:
             self._failures, self._obstacle = 0, BUSY
@@ -162,7 +168,7 @@ class Outbox:
         elif outcome.verdict is Verdict.UNAVAILABLE:
             again, self._obstacle = True, outcome
             self._failures += 1
-            pause = min(2.0 ** (self._failures - 1), MAX_PAUSE)
+            pause = min(self._failures, MAX_PAUSE)
             if outcome.retry_after is not None:
                 pause = max(outcome.retry_after, INTERVAL)
         elif outcome.verdict is Verdict.MALFORMED and not plain:
@@ -205,7 +211,7 @@ class Outbox:
 def _log_id(alert: Alert) -> str:
     """The event's id, or an empty string, which is never remembered."""
     log_id = alert.event["log_id"]
-    return log_id if isinstance(log_id, str) else ""
+    return log_id if isinstance(log_id, str) and len(log_id) <= MAX_LOG_ID else ""
 
 
 def _log_message(

@@ -29,10 +29,11 @@ class Settings:
     @property
     def secrets(self) -> set[str]:
         """What no output may contain: the token, the webhook's URL and its path."""
-        url = urlsplit(self.webhook_url)
-        target = f"{url.path}?{url.query}" if url.query else url.path
-        secrets = {self.token, target if len(target) > 1 else ""}
-        return secrets if self.webhook_url == CONSOLE else secrets | {self.webhook_url}
+        if self.webhook_url == CONSOLE:
+            return {self.token}
+        urls = {self.webhook_url, requests.Request("POST", self.webhook_url).prepare().url or ""}
+        targets = {urlsplit(url)._replace(scheme="", netloc="").geturl() for url in urls}
+        return {self.token} | urls | (targets - {"/"})
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:

@@ -5,18 +5,17 @@ lets an exception out: those of requests and urllib3 quote it.
 """
 
 import re
-import threading
 import time
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from enum import Enum
-from queue import Empty, SimpleQueue
 
 import requests
 
 from message import Message, encode
 
 CONNECT_TIMEOUT = 3.05  # seconds; over 3, a lost first packet's retransmission, as requests says
+READ_TIMEOUT = 10.0  # seconds; longer than any request waits, so that a late answer is heard
 MAX_ANSWER = 1000  # bytes of Slack's answer that are read; its words are short
 MAX_HOLD = 86_400.0  # seconds; the longest Retry-After that is honoured
 # Slack and Mattermost and Discord's /slack answer `ok`, Rocket.Chat this JSON.
@@ -70,28 +69,14 @@ class Webhook:
         self._url = url
         self._session = requests.Session()
 
-    def post(self, message: Message, timeout: float) -> Outcome:
-        """Post a message; returns what Slack made of it, within `timeout` seconds, whatever."""
-        outcomes: SimpleQueue[Outcome] = SimpleQueue()
-
-        def request() -> None:
-            outcomes.put(self._request(encode(message), timeout))
-
-        # On a thread of its own, because the timeouts of requests bound neither a name look-up
-        # nor an answer that comes in drops: only who waits from outside can stop waiting.
-        threading.Thread(target=request, daemon=True).start()
-        try:
-            return outcomes.get(timeout=timeout)
-        except Empty:
-            return Outcome(Verdict.UNAVAILABLE, f"no answer from Slack in {timeout:.1f} s")
-
-    def _request(self, body: bytes, timeout: float) -> Outcome:
+    def post(self, message: Message) -> Outcome:
+        """Post a message; returns what Slack made of it."""
         try:
             with self._session.post(
                 self._url,
-                data=body,
+                data=encode(message),
                 headers={"Content-Type": "application/json; charset=utf-8"},
-                timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
+                timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
                 allow_redirects=False,  # where else would the message go, and who would get it?
                 stream=True,
             ) as response:

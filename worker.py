@@ -3,7 +3,9 @@
 Gunicorn 27 waits in a thread for a new connection's first bytes, reads a request however slowly
 it comes, and closes a connection in its main loop, where it waits up to 2 s for the client to
 close too. A few idle clients could so stop all others. Here new connections wait in the poller,
-a request that has not come whole after READ_TIMEOUT is cut off, and threads do the closing.
+a request that has not come whole after READ_TIMEOUT is cut off, as is a client that does not take
+its answer, and threads do the closing. Many slow clients at once can still delay the others, for
+READ_TIMEOUT at the most.
 
 This builds on gunicorn's inner workings: with a new version of it, read gthread.py again.
 tests/test_hostile.py says whether slow clients still hold up nobody.
@@ -18,9 +20,12 @@ from selectors import EVENT_READ
 from typing import Any
 
 from gunicorn.http.errors import InvalidHeader, UnsupportedTransferCoding
+from gunicorn.util import close_graceful
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 READ_TIMEOUT = 5.0  # seconds for a request, head and body, to come in; Auth0's take some ms
+SERVE_TIMEOUT = 15.0  # seconds for it to be answered, and for the client to take the answer
+LINGER = 0.5  # seconds for a client to close its side; till then its unread answer is safe
 
 
 class PatientWorker(ThreadWorker):
@@ -28,15 +33,14 @@ class PatientWorker(ThreadWorker):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.reading: dict[TConn, float] = {}  # connections in threads, and when to cut them off
+        self.serving: dict[TConn, float] = {}  # connections in threads, and since when
 
     def enqueue_req(self, conn: TConn) -> None:
         """Hand a connection to a thread, once there is something to read."""
         if conn.initialized or conn.data_ready:
-            self.reading[conn] = time.monotonic() + READ_TIMEOUT
+            self.serving[conn] = time.monotonic()
             super().enqueue_req(conn)
             return
-        conn.sock.setblocking(False)
         conn.set_timeout()
         self.pending_conns.append(conn)
         readable = partial(self.on_pending_socket_readable, conn)
@@ -46,22 +50,23 @@ class PatientWorker(ThreadWorker):
         """Cut off what has been read for too long; the main loop calls this every second."""
         super().murder_pending()
         now = time.monotonic()
-        for conn in [conn for conn, until in self.reading.items() if now > until]:
-            del self.reading[conn]
-            # Only reading ends: a request that is in, and waits for Slack, is still answered.
-            with suppress(OSError):
-                conn.sock.shutdown(socket.SHUT_RD)
+        for conn, since in self.serving.items():
+            if now > since + READ_TIMEOUT:
+                # First only reading ends: a request that is in, and waits for Slack, is answered.
+                how = socket.SHUT_RDWR if now > since + SERVE_TIMEOUT else socket.SHUT_RD
+                with suppress(OSError):
+                    conn.sock.shutdown(how)
 
     def handle(self, conn: TConn) -> Any:
         """Serve a connection's next request; close the connection unless it is kept."""
         kept = super().handle(conn)
         if not kept:
-            conn.close(graceful=True)
+            close_graceful(conn.sock, LINGER)
         return kept
 
     def finish_request(self, conn: TConn, fs: "Future[Any]") -> None:
         """Take back a connection from its thread."""
-        self.reading.pop(conn, None)
+        self.serving.pop(conn, None)
         if fs.cancelled() or fs.exception() or fs.result():
             super().finish_request(conn, fs)
         else:

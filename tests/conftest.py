@@ -18,5 +18,6 @@ def _root_logger() -> Iterator[None]:
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
+    logging.raiseExceptions = True
     root.handlers[:] = handlers
     root.setLevel(level)

@@ -48,7 +48,7 @@ def test_shows_what_little_there_is() -> None:
 def test_colours_only_on_a_terminal(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert console.show(message(event()), 1.0).verdict is Verdict.ACCEPTED
+    assert console.show(message(event())).verdict is Verdict.ACCEPTED
     assert "\033" not in capsys.readouterr().out
     monkeypatch.setattr("sys.stdout.isatty", lambda: True)
     console.show(message(event(type="limit_wc")))

@@ -88,6 +88,8 @@ def test_the_log_id_stands_in_data_at_the_top_or_nowhere(
         (b'{"data": {"type": null}}', "an item has no string `type` in `data`"),
         (b"{}\n5\n", "no readable event in 2 item(s): an item has no object `data`"),
         (b"one\ntwo\n", "no readable event in 2 item(s): a line is not JSON"),
+        (b"x\n" * 500_000, "the body is not JSON, nor are its lines"),
+        (b"[" * 3000 + b'"' + b'\\"' * 60_000, "the body is not JSON"),
         (b"[" * 200_000, "the body is not JSON"),
         (b"[" * 200_000 + b"]" * 200_000, "an item is not an object"),
         (b'{"data":' * 50_000, "the body is not JSON"),

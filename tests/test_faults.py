@@ -89,9 +89,8 @@ def answer_and_output(url: str) -> tuple[requests.Response, str]:
     """What a service that posts to this URL answers to an alert, and what it logs."""
     with server(SLACK_WEBHOOK_URL=url, LOG_LEVEL="DEBUG") as running:
         response = running.deliver([event()])
-        output = running.output
-        running.process.kill()  # it would wait for the answer that never ends
-    return response, output
+        running.stop()
+        return response, running.output
 
 
 def test_503_in_time_whatever_slack_does_and_no_secret_leaks() -> None:

@@ -10,11 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.events import event, success
-from tests.server import TOKEN, Server, measured, server
+from tests.server import TOKEN, Server, measured, procfile_command, server
 from tests.slack_stub import Answer, SlackStub, slack_stub
 
 
@@ -90,6 +91,7 @@ BAD_REQUESTS = [
     request(b"ffffffffffffffff\r\n[]", CHUNKED),
     request(b"2\r\n[", CHUNKED),
     request(b"[]", b"Host: y\x7f", b"Content-Length: 2"),
+    request(b"", b"SCRIPT_NAME: /x"),
     request(b"", path=b"*"),
     request(b"", path=b"http://elsewhere.example/api/logs"),
     request(b"", path=b"//api//logs?\xff=\x80"),
@@ -194,6 +196,22 @@ def test_idle_connections_hold_no_thread(service: Server) -> None:
         for _ in range(400):
             stack.enter_context(connect(service))
         is_well(service)
+
+
+def test_clients_that_do_not_take_their_answers_are_cut_off() -> None:
+    command = [*procfile_command(), "--threads", "2"]
+    asked = b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 50_000
+    with server(command, SLACK_WEBHOOK_URL="console:") as running, contextlib.ExitStack() as stack:
+        for _ in range(2):
+            connection = stack.enter_context(connect(running))
+            connection.settimeout(2)
+            with contextlib.suppress(TimeoutError):
+                connection.sendall(asked)
+        for _ in range(3):  # the client waits for 20 s, as long as these may hold a thread
+            with contextlib.suppress(requests.ReadTimeout):
+                is_well(running)
+                return
+    pytest.fail("they still hold all threads")
 
 
 def test_clients_that_do_not_close_hold_up_nobody(service: Server) -> None:

@@ -1,6 +1,9 @@
 """Logs: one line per record, without secrets, whoever logged it and whatever it says."""
 
+import contextlib
+import io
 import logging
+import threading
 
 import pytest
 
@@ -40,7 +43,42 @@ def test_a_record_that_cannot_be_written_costs_nothing_but_itself(
 ) -> None:
     logs.configure("INFO", [])
     logging.getLogger("any").info("%d", "no number")
-    logging.getLogger("any").info("the next")
+    logging.getLogger("any").warning("half \ud800 a pair")
     shown = capsys.readouterr()
-    assert shown.out.endswith(" INFO the next\n")
-    assert "Logging error" in shown.err
+    assert shown.out.endswith(" WARNING half \\ud800 a pair\n")
+    assert shown.out.count("\n") == 1
+    assert not shown.err
+
+
+def test_a_full_disk_costs_nothing_but_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr("sys.stdout", full)
+        logs.configure("INFO", [])
+        logging.getLogger("any").warning("nowhere to go")
+        monkeypatch.undo()
+        with contextlib.suppress(OSError):
+            full.close()
+
+
+def test_lines_that_may_wait_are_written_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    written = io.StringIO()
+    flushes = []
+    monkeypatch.setattr(written, "flush", lambda: flushes.append(written.getvalue()))
+    monkeypatch.setattr("sys.stdout", written)
+    monkeypatch.setattr(logs, "FLUSH_AFTER", 0.0)
+    logs.configure("INFO", [])
+    for number in range(3):
+        logging.getLogger("any").info("line %d", number)
+    for timer in threading.enumerate():
+        if isinstance(timer, threading.Timer):
+            timer.join()
+    assert flushes[-1].count("line") == 3
+
+
+def test_the_development_servers_own_lines_are_not_repeated(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure("INFO", [])
+    logging.getLogger("werkzeug").info("\x1b[31m * Running on http://127.0.0.1:3000\x1b[0m")
+    logging.getLogger("werkzeug").info('"%s" %s', "POST /api/logs", 200)
+    assert capsys.readouterr().out.endswith(" INFO  * Running on http://127.0.0.1:3000\n")

@@ -547,4 +547,5 @@ def test_the_plain_form_says_the_same() -> None:
         f"{LOGS}2",
         "mrkdwn": False,
         "unfurl_links": False,
+        "unfurl_media": False,
     }

@@ -2,14 +2,24 @@
 
 import itertools
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from filters import Alert
 from message import Message
-from outbox import INTERVAL, MAX_PAUSE, MAX_REMEMBERED, MAX_WAITING, MIN_POST, Delivery, Outbox
+from outbox import (
+    INTERVAL,
+    LOST_AFTER,
+    MAX_PAUSE,
+    MAX_REMEMBERED,
+    MAX_WAITING,
+    MIN_POST,
+    Delivery,
+    Outbox,
+)
 from slack import Outcome, Verdict
 from tests.virtual_time import VirtualTime
 
@@ -39,7 +49,8 @@ class World:
         self.forms: list[bool] = []  # whether as plain text
         self.shown: list[Any] = []  # the log_ids of the messages that Slack accepted
         self.in_flight = 0
-        self.outbox = Outbox(self.build, self.send, self.time.clock, self.time)
+        self.virtual = (self.time.clock, self.time, self.time.start)
+        self.outbox = Outbox(self.build, self.send, *self.virtual)
         self.answers: dict[str, tuple[float, Delivery]] = {}  # by name: when, and what
         self._arrivals: list[Any] = []
 
@@ -47,19 +58,17 @@ class World:
         assert not self.time._is_owned()  # type: ignore[attr-defined] # no lock is held
         return {"log_ids": [alert.event["log_id"] for alert in alerts], "plain": plain}
 
-    def send(self, message: Message, timeout: float) -> Outcome:
+    def send(self, message: Message) -> Outcome:
         assert not self.time._is_owned()  # type: ignore[attr-defined] # no lock is held
         assert self.in_flight == 0  # at most one post at a time
         self.posts.append((self.time.now, message["log_ids"]))
         self.forms.append(message["plain"])
         outcome = self.script.pop(0) if self.script else OK
         self.in_flight += 1
-        self.time.sleep(min(self.seconds, timeout))
+        self.time.sleep(self.seconds)
         self.in_flight -= 1
         if isinstance(outcome, BaseException):
             raise outcome
-        if self.seconds > timeout:
-            return Outcome(Verdict.UNAVAILABLE, "no answer from Slack")
         self.shown += message["log_ids"] if outcome is OK else []
         return outcome
 
@@ -142,7 +151,7 @@ def test_posts_start_a_second_apart_also_when_formatting_takes_long() -> None:
         world.time.sleep(next(slow))
         return build(alerts, plain)
 
-    world.outbox = Outbox(slow_build, world.send, world.time.clock, world.time)
+    world.outbox = Outbox(slow_build, world.send, *world.virtual)
     world.arrive(0.0, "a", "1")
     world.arrive(0.1, "b", "2")
     world.run()
@@ -203,7 +212,7 @@ def test_failures_are_retried_after_growing_pauses() -> None:
     world.arrive(0, "a", 1)
     world.run()
     assert world.verdict("a") is Verdict.ACCEPTED
-    assert world.starts == pytest.approx([0, 1.1, 3.2, 7.3])
+    assert world.starts == pytest.approx([0, 1.1, 3.2, 6.3])
 
 
 def test_a_retry_carries_what_has_arrived_since() -> None:
@@ -220,7 +229,7 @@ def test_after_many_failures_the_pause_stays_bounded_and_success_ends_it() -> No
     world.arrive(50, "later", 2)
     world.run()
     gaps = [after - before for before, after in itertools.pairwise(world.starts)]
-    assert gaps[:6] == pytest.approx([pause + 0.1 for pause in (1, 2, 4, 4, 4, 4)])
+    assert gaps[:6] == pytest.approx([pause + 0.1 for pause in (1, 2, 3, 4, 4, 4)])
     assert max(gaps[:6]) <= MAX_PAUSE + 0.1 + 1e-9
     assert world.posts[-1] == (50, [2])
 
@@ -459,7 +468,7 @@ def test_an_exception_reaches_every_waiter_and_wedges_nothing(
                 raise bug
             return build(alerts, plain)
 
-        world.outbox = Outbox(faulty_build, world.send, world.time.clock, world.time)
+        world.outbox = Outbox(faulty_build, world.send, *world.virtual)
     world.arrive(0.0, "first", 0)
     world.arrive(0.1, "leader", 1)
     world.arrive(0.2, "follower", 2)
@@ -472,13 +481,74 @@ def test_an_exception_reaches_every_waiter_and_wedges_nothing(
     assert "ValueError: bug" in caplog.text  # with its traceback
 
 
-def test_a_leader_that_is_killed_leaves_its_followers_to_the_next() -> None:
-    world = World(OK, SystemExit())
-    world.arrive(0.0, "first", "0")
-    world.arrive(0.1, "follower", "1")
-    world.arrive(0.2, "killed", "2")
-    world.arrive(9.0, "later", "3")
+def test_an_outage_of_hours_changes_nothing() -> None:
+    world = World(*[FAILED] * 3000)
+    world.arrive(0, "a", "1", budget=4 * 3600)
     world.run()
-    assert [log_ids for _, log_ids in world.posts] == [["0"], ["1", "2"], ["1"], ["3"]]
-    assert sorted(world.answers) == ["first", "follower", "later"]
-    assert all(world.verdict(name) is Verdict.ACCEPTED for name in world.answers)
+    assert world.verdict("a") is Verdict.ACCEPTED
+    assert len(world.posts) == 3001
+
+
+def test_a_post_that_never_ends_is_given_up_and_the_next_goes_out() -> None:
+    world = World()
+    send, seconds = world.send, iter([LOST_AFTER + 50.0])
+
+    def slow_first(message: Message) -> Outcome:
+        world.seconds, world.in_flight = next(seconds, 0.1), 0
+        return send(message)
+
+    world.outbox = Outbox(world.build, slow_first, *world.virtual)
+    world.arrive(0, "lost", "1")
+    world.arrive(30, "too early", "2")
+    world.arrive(70, "after", "3")
+    world.arrive(120, "accepted late", "1")
+    world.run()
+    assert world.verdict("lost") is world.verdict("too early") is Verdict.UNAVAILABLE
+    assert world.verdict("after") is Verdict.ACCEPTED
+    assert world.verdict("accepted late") is Verdict.ACCEPTED
+    assert world.posts == [(0, ["1"]), (70, ["3"])]
+
+
+def test_without_a_thread_for_the_post_it_is_tried_again() -> None:
+    world = World()
+    clock, changed, start = world.virtual
+    refusals = iter([RuntimeError("can't start new thread")])
+
+    def start_second_time(function: Callable[[], None]) -> None:
+        if refusal := next(refusals, None):
+            raise refusal
+        start(function)
+
+    world.outbox = Outbox(world.build, world.send, clock, changed, start_second_time)
+    world.arrive(0, "a", "1")
+    world.run()
+    assert world.verdict("a") is Verdict.ACCEPTED
+    assert world.starts == [1.0]
+
+
+def test_an_answer_after_the_deadline_is_remembered_and_obeyed() -> None:
+    world = World(OK, limited(30), seconds=12)
+    world.arrive(0, "late", "1")
+    world.arrive(13, "again", "1")
+    world.arrive(14, "limited late", "2")
+    world.arrive(30, "held", "2")
+    world.arrive(60, "free", "2")
+    world.run()
+    assert world.verdict("late") is world.verdict("limited late") is Verdict.UNAVAILABLE
+    assert world.answered_at("late") == BUDGET
+    assert (world.verdict("again"), world.answered_at("again")) == (Verdict.ACCEPTED, 13)
+    assert world.answered_at("held") == 30
+    assert world.starts == pytest.approx([0, 14, 60])
+
+
+def test_real_threads_post_too() -> None:
+    posted = []
+
+    def send(message: Message) -> Outcome:
+        posted.append(message)
+        return OK
+
+    outbox = Outbox(lambda alerts, plain: {"count": len(alerts)}, send)
+    delivery = outbox.deliver([alert("1")], time.monotonic() + BUDGET)
+    assert delivery.outcome == OK
+    assert posted == [{"count": 1}]

@@ -125,13 +125,16 @@ def test_repr_shows_no_secret() -> None:
     assert "secret" not in shown
 
 
-def test_the_secrets_are_the_token_the_url_and_its_path() -> None:
-    assert read(SLACK_WEBHOOK_URL="https://chat.example/hooks/x?y=z").secrets == {
+def test_the_secrets_are_the_token_the_url_and_its_path_as_typed_and_as_sent() -> None:
+    assert read(SLACK_WEBHOOK_URL="https://chat.example/hooks/%7Ex?y=z").secrets == {
         "t",
-        "https://chat.example/hooks/x?y=z",
-        "/hooks/x?y=z",
+        "https://chat.example/hooks/%7Ex?y=z",
+        "https://chat.example/hooks/~x?y=z",
+        "/hooks/%7Ex?y=z",
+        "/hooks/~x?y=z",
     }
-    assert read(SLACK_WEBHOOK_URL="console:").secrets == {"t", ""}
+    assert read(SLACK_WEBHOOK_URL="http://localhost/").secrets == {"t", "http://localhost/"}
+    assert read(SLACK_WEBHOOK_URL="console:").secrets == {"t"}
 
 
 def test_the_example_works_as_it_stands() -> None:

@@ -1,7 +1,6 @@
 """Slack: what is posted, what each answer means, and what to do about it."""
 
 import json
-import threading
 from datetime import UTC, datetime
 from email.utils import format_datetime
 from typing import Any
@@ -23,7 +22,7 @@ def slack() -> Any:
 
 
 def post() -> Outcome:
-    return Webhook(URL).post(MESSAGE, timeout=5)
+    return Webhook(URL).post(MESSAGE)
 
 
 def test_posts_the_message_as_json(slack: responses.RequestsMock) -> None:
@@ -91,20 +90,6 @@ def test_an_exception_becomes_an_outcome_without_the_url(
     slack.post(URL, body=error)
     reason = f"no answer from Slack ({type(error).__name__})"
     assert post() == Outcome(Verdict.UNAVAILABLE, reason)
-
-
-def test_an_answer_that_does_not_end_holds_up_neither_its_delivery_nor_the_next_post(
-    slack: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # A name look-up, or an answer in drops, that no timeout of requests ends.
-    slack.post(URL, body="ok")
-    webhook, released = Webhook(URL), threading.Event()
-    with monkeypatch.context() as patch:
-        patch.setattr(requests.Session, "post", lambda *_args, **_options: released.wait(30))
-        outcome = webhook.post(MESSAGE, timeout=0.05)
-    assert outcome == Outcome(Verdict.UNAVAILABLE, "no answer from Slack in 0.1 s")
-    assert webhook.post(MESSAGE, timeout=5).verdict is Verdict.ACCEPTED
-    released.set()
 
 
 def test_says_how_long_slack_wants_to_be_left_alone(slack: responses.RequestsMock) -> None:
