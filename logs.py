@@ -63,11 +63,12 @@ class BufferedHandler(logging.StreamHandler[TextIO]):
             if record.levelno >= logging.WARNING:
                 self.flush()
             elif not self._flush_is_due:
+                self._flush_is_due = True
                 timer = threading.Timer(FLUSH_AFTER, self._flush_now)
                 timer.daemon = True  # at exit, logging flushes its handlers
                 timer.start()
-                self._flush_is_due = True
         except Exception:
+            self._flush_is_due = False
             self.handleError(record)
 
     def _flush_now(self) -> None:

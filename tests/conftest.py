@@ -7,7 +7,7 @@ import pytest
 from hypothesis import settings
 
 # `pytest --hypothesis-profile=thorough` tries each property on thousands of cases.
-settings.register_profile("quick", max_examples=150, deadline=None)
+settings.register_profile("quick", max_examples=100, deadline=None)
 settings.register_profile("thorough", max_examples=5000, deadline=None)
 settings.load_profile("quick")
 

@@ -162,9 +162,9 @@ def test_after_all_that_the_service_is_well_and_its_memory_flat(
         service.deliver(data=b"x" * 200_000, headers={"Authorization": "wrong"})
 
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(garbage, range(100)))
+        list(pool.map(garbage, range(60)))
         before = memory()
-        list(pool.map(garbage, range(300)))
+        list(pool.map(garbage, range(160)))
     assert memory() - before < 20_000
     is_well(service)
     assert service.deliver([event()]).status_code == 200

@@ -3,7 +3,7 @@
 import contextlib
 import io
 import logging
-import threading
+from collections.abc import Callable
 
 import pytest
 
@@ -61,18 +61,25 @@ def test_a_full_disk_costs_nothing_but_the_line(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_lines_that_may_wait_are_written_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    written = io.StringIO()
-    flushes = []
-    monkeypatch.setattr(written, "flush", lambda: flushes.append(written.getvalue()))
+    written, flushes, timers = io.StringIO(), [], []
+
+    class Timer:
+        def __init__(self, _seconds: float, function: Callable[[], None]) -> None:
+            self.start, self.function = lambda: timers.append(self), function
+
+    monkeypatch.setattr(written, "flush", lambda: flushes.append(written.getvalue().count("line")))
     monkeypatch.setattr("sys.stdout", written)
-    monkeypatch.setattr(logs, "FLUSH_AFTER", 0.0)
+    monkeypatch.setattr("threading.Timer", Timer)
     logs.configure("INFO", [])
     for number in range(3):
         logging.getLogger("any").info("line %d", number)
-    for timer in threading.enumerate():
-        if isinstance(timer, threading.Timer):
-            timer.join()
-    assert flushes[-1].count("line") == 3
+    assert (flushes, len(timers)) == ([], 1)
+    timers[0].function()
+    assert flushes == [3]
+    logging.getLogger("any").info("line 3")
+    assert len(timers) == 2
+    logging.getLogger("any").warning("line 4")
+    assert flushes == [3, 5]
 
 
 def test_the_development_servers_own_lines_are_not_repeated(
