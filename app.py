@@ -35,7 +35,7 @@ ENDED_EARLY = "the body ended early, or its chunks are broken"
 CHUNK = 256 * 1024  # bytes read at a time
 BUDGET = 9.0  # seconds until the answer, for 10 at the most; Heroku's router gives 30
 
-log = logging.getLogger("delivery")
+log = logging.getLogger(__name__)
 
 
 def create_app(environ: Mapping[str, str] | None = None) -> Flask:

@@ -20,7 +20,7 @@ _LENIENT: dict[str, Any] = {"strict": False, "parse_constant": lambda _constant:
 _DECODER = json.JSONDecoder(**_LENIENT)
 _DECODER_OF_HUGE_NUMBERS = json.JSONDecoder(**_LENIENT, parse_int=Decimal)
 _BAD_LINE = object()
-MAX_BAD_LINES = 1000  # lines that are no JSON, after which the body is taken for something else
+MAX_BAD_LINES = 1000  # first lines that are all no JSON: then the body is something else
 MAX_DEPTH = 100  # levels of nesting that are read; Auth0's own events have about ten
 _BRACKETS_AND_STRINGS = re.compile(r'[\[\]{}]|"[^"\\]*(?:\\.[^"\\]*)*"?', re.DOTALL)
 
@@ -68,15 +68,14 @@ def _items(text: str) -> list[Any]:
 
 
 def _items_of_lines(lines: list[str]) -> list[Any]:
-    items, bad_lines = [], 0
-    for line in lines:
+    items: list[Any] = []
+    for number, line in enumerate(lines, start=1):
         try:
             items += _unwrap(_parse(line))
         except ValueError:
             items.append(_BAD_LINE)
-            bad_lines += 1
-            if bad_lines > MAX_BAD_LINES:
-                raise UnreadableDelivery("the body is not JSON, nor are its lines") from None
+        if number == MAX_BAD_LINES and items == [_BAD_LINE] * number:
+            raise UnreadableDelivery("the body is not JSON, nor are its lines")
     return items
 
 
@@ -87,16 +86,16 @@ def _unwrap(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _parse(text: str) -> Any:
+def _parse(text: str, decoder: json.JSONDecoder = _DECODER) -> Any:
     """Parse JSON; raises ValueError where it is none."""
     try:
-        return _DECODER.decode(text)
+        return decoder.decode(text)
     except RecursionError:
-        return _parse(_prune(text))
+        return _parse(_prune(text), decoder)
     except json.JSONDecodeError:
         raise
     except ValueError:  # int() refuses more than 4,300 digits, Decimal does not
-        return _DECODER_OF_HUGE_NUMBERS.decode(text)
+        return _parse(text, _DECODER_OF_HUGE_NUMBERS)
 
 
 def _prune(text: str) -> str:

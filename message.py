@@ -66,8 +66,8 @@ def read_fields(value: str = "") -> tuple[str, ...]:
     for name in names:
         if name not in LABELS:
             raise ValueError(
-                f"SLACK_FIELDS has the field {name!r}: give none, or a comma-separated list of"
-                f" {', '.join(LABELS)}"
+                f"SLACK_FIELDS has the field {name!r}: give none alone, or a comma-separated list"
+                f" of {', '.join(LABELS)}"
             )
     return tuple(dict.fromkeys(names)) or DEFAULT_FIELDS
 

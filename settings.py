@@ -63,11 +63,11 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         f"ALERT_TYPES has {entry!r}, which matches no log type known today: is it mistyped?"
         for entry in unmatched
     ]
-    log_level = variable("LOG_LEVEL").upper() or "INFO"
-    if log_level not in LEVELS:
+    log_level = variable("LOG_LEVEL") or "INFO"
+    if log_level.upper() not in LEVELS:
         raise ValueError(f"LOG_LEVEL is {log_level!r}: give one of {', '.join(LEVELS)}")
     url = _webhook_url(variable("SLACK_WEBHOOK_URL"))
-    return Settings(url, token, alert_filter, fields, log_level, tuple(warnings))
+    return Settings(url, token, alert_filter, fields, log_level.upper(), tuple(warnings))
 
 
 def _webhook_url(value: str) -> str:

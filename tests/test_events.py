@@ -148,10 +148,17 @@ def test_reads_an_integer_of_any_length() -> None:
     assert str(events[0]["log_id"]) == "9" * 10_000
 
 
+def test_lines_after_a_thousand_bad_ones_count_if_any_before_did() -> None:
+    good = json.dumps(ONE) + "\n"
+    events, problems = read_events((good + "x\n" * 2000 + good).encode())
+    assert len(events) == 2
+    assert problems == {"a line is not JSON": 2000}
+
+
 def test_an_event_with_deep_nesting_does_not_hold_up_the_others() -> None:
     deep = "[" * 50_000 + '"]]"' + "]" * 50_000
     nested = '{"data": {"type": "fs", "details": DEEP, "description": "kept"}}'
-    nested = nested.replace("DEEP", deep)
+    nested = nested.replace("DEEP", "9" * 5000 + ', "deeper": ' + deep)
     events, problems = read_events(f"[{nested}, {json.dumps(ONE)}]".encode())
     assert [event["type"] for event in events] == ["fs", "fp"]
     assert events[0]["description"] == "kept"

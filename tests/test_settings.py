@@ -95,7 +95,7 @@ def test_a_missing_webhook_url_is_named(environ: dict[str, str]) -> None:
         ("ALERT_TYPES", "failures"),
         ("ALERT_IGNORE", "("),
         ("SLACK_FIELDS", "email"),
-        ("LOG_LEVEL", "LOUD"),
+        ("LOG_LEVEL", "loud"),
     ],
 )
 def test_a_wrong_variable_is_named_and_quoted(variable: str, value: str) -> None:
