@@ -6,6 +6,9 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
+from tests.server import Server, server
+from tests.slack_stub import SlackStub, slack_stub
+
 # `pytest --hypothesis-profile=thorough` tries each property on thousands of cases.
 settings.register_profile("quick", max_examples=100, deadline=None)
 settings.register_profile("thorough", max_examples=5000, deadline=None)
@@ -21,3 +24,17 @@ def _root_logger() -> Iterator[None]:
     logging.raiseExceptions = True
     root.handlers[:] = handlers
     root.setLevel(level)
+
+
+@pytest.fixture
+def slack() -> Iterator[SlackStub]:
+    """A stub of Slack; some modules share one between their tests instead."""
+    with slack_stub() as stub:
+        yield stub
+
+
+@pytest.fixture
+def own(slack: SlackStub) -> Iterator[Server]:
+    """A service for one test alone, because a fault holds up what follows."""
+    with server(SLACK_WEBHOOK_URL=slack.url) as running:
+        yield running

@@ -4,28 +4,14 @@ import itertools
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
 import requests
 
 from outbox import MAX_WAITING
 from tests.events import event, success
 from tests.server import SECRETS, Server, free_port, server
 from tests.slack_stub import PATH, Answer, SlackStub, slack_stub
-
-
-@pytest.fixture
-def slack() -> Iterator[SlackStub]:
-    with slack_stub() as stub:
-        yield stub
-
-
-@pytest.fixture
-def own(slack: SlackStub) -> Iterator[Server]:
-    with server(SLACK_WEBHOOK_URL=slack.url) as running:
-        yield running
 
 
 def test_429_is_waited_for_within_the_budget(own: Server, slack: SlackStub) -> None:

@@ -5,7 +5,6 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -13,19 +12,7 @@ import requests
 
 from tests.events import event
 from tests.server import ROOT, Server, environment, procfile_command, server
-from tests.slack_stub import Answer, SlackStub, slack_stub
-
-
-@pytest.fixture
-def slack() -> Iterator[SlackStub]:
-    with slack_stub() as stub:
-        yield stub
-
-
-@pytest.fixture
-def own(slack: SlackStub) -> Iterator[Server]:
-    with server(SLACK_WEBHOOK_URL=slack.url) as running:
-        yield running
+from tests.slack_stub import Answer, SlackStub
 
 
 def run(command: list[str], **variables: str) -> subprocess.CompletedProcess[str]:
