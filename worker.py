@@ -1,4 +1,4 @@
-"""The worker: gunicorn's threaded one, in which no slow client holds a thread or the others.
+"""The worker: gunicorn's threaded one, in which no slow client holds a thread for long.
 
 Gunicorn 27 waits in a thread for a new connection's first bytes, reads a request however slowly
 it comes, and closes a connection in its main loop, where it waits up to 2 s for the client to
