@@ -148,6 +148,7 @@ def test_mutated_requests_get_no_5xx(service: Server, sent: bytes) -> None:
     assert all(100 <= status < 500 for status in statuses(exchange(service, sent)))
 
 
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="this system has no /proc")
 def test_after_all_that_the_service_is_well_and_its_memory_flat(
     service: Server, slack: SlackStub
 ) -> None:
