@@ -8,7 +8,7 @@ its answer, and threads do the closing. Many slow clients at once can still dela
 READ_TIMEOUT at the most.
 
 This builds on gunicorn's inner workings: with a new version of it, read gthread.py again.
-tests/test_hostile.py says whether slow clients still hold up nobody.
+tests/test_slow_clients.py says whether slow clients still hold up nobody.
 """
 
 import socket

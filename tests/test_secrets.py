@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 import requests
 
 from tests.events import event
+from tests.raw_http import ODD_REQUESTS, exchange
 from tests.server import SECRETS, TOKEN, procfile_command, server
 from tests.slack_stub import PATH, Answer, slack_stub
-from tests.test_hostile import ODD_REQUESTS, exchange
 
 REFUSALS = [
     Answer(),
