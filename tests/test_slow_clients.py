@@ -1,17 +1,21 @@
 """Slow clients: idle, dripping, not closing, not reading. They hold up the others briefly at most.
 
-Under gunicorn's own threaded worker, each of these keeps `is_well` waiting for longer than the
-client does, which is 20 s.
+Under gunicorn's own threaded worker, each of those that call `is_well` keeps it waiting for longer
+than the client does, which is 20 s.
 """
 
 import contextlib
+import socket
+import time
 from collections.abc import Iterator
+from unittest.mock import Mock
 
 import pytest
-import requests
+from gunicorn.workers.gthread import ThreadWorker
 
 from tests.raw_http import connect, is_well, request, statuses
-from tests.server import Server, measured, procfile_command, server
+from tests.server import Server, measured, server
+from worker import READ_TIMEOUT, SERVE_TIMEOUT, PatientWorker
 
 
 @pytest.fixture(scope="module")
@@ -27,20 +31,27 @@ def test_idle_connections_hold_no_thread(service: Server) -> None:
         is_well(service)
 
 
-def test_clients_that_do_not_take_their_answers_are_cut_off() -> None:
-    command = [*procfile_command(), "--threads", "2"]
-    asked = b"HEAD /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 50_000
-    with server(command, SLACK_WEBHOOK_URL="console:") as running, contextlib.ExitStack() as stack:
-        for _ in range(2):
-            connection = stack.enter_context(connect(running))
-            connection.settimeout(2)
-            with contextlib.suppress(TimeoutError):
-                connection.sendall(asked)
-        for _ in range(3):  # the client waits for 20 s, as long as these may hold a thread
-            with contextlib.suppress(requests.ReadTimeout):
-                is_well(running)
-                return
-    pytest.fail("they still hold all threads")
+def test_a_client_is_cut_off_from_sending_and_later_from_its_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ThreadWorker, "murder_pending", lambda _worker: None)
+    patient, (client, served) = PatientWorker.__new__(PatientWorker), socket.socketpair()
+    served.setblocking(False)
+
+    def after(seconds: float) -> None:
+        patient.serving = {Mock(sock=served): time.monotonic() - seconds}
+        patient.murder_pending()
+
+    with client, served:
+        after(READ_TIMEOUT - 1)
+        with pytest.raises(BlockingIOError):  # nothing has been sent yet, but it may be
+            served.recv(1)
+        after(READ_TIMEOUT + 1)
+        assert served.recv(1) == b""  # what comes now comes too late
+        assert served.send(b"x") == 1
+        after(SERVE_TIMEOUT + 1)
+        with pytest.raises(BrokenPipeError):
+            served.send(b"x")
 
 
 def test_clients_that_do_not_close_hold_up_nobody(service: Server) -> None:
