@@ -42,6 +42,7 @@ LABELS = {
     "hostname": "Hostname",
     "log_id": "Log ID",
 }
+SOURCES = {"client": ("client_name", "client_id"), "user": ("user_name", "user_id")}
 DEFAULT_FIELDS = ("client", "user", "connection", "ip")
 
 _CONTROL = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
@@ -77,14 +78,14 @@ def build_message(alerts: Sequence[Alert], fields: Sequence[str] = DEFAULT_FIELD
 
     Never raises for any event that JSON can hold; never larger than MAX_BYTES, as encoded.
     """
-    groups = _groups(alerts)
+    groups, headline = _groups(alerts), _headline(alerts)
     shown = MAX_ATTACHMENTS if len(groups) <= MAX_ATTACHMENTS else MAX_ATTACHMENTS - 1
     for room in ROOMS:  # pragma: no branch - in the last, any message fits
         used = fields if room > ROOMS[-1] else ()
         attachments = [_attachment(group, used, room) for group in groups[:shown]]
         if groups[shown:]:
             attachments.append(_remainder(groups[shown:]))
-        message = {"text": _headline(alerts), "attachments": attachments}
+        message = {"text": headline, "attachments": attachments}
         if len(encode(message)) <= MAX_BYTES:
             break
     return message
@@ -205,8 +206,8 @@ def _field(key: str, alerts: Sequence[Alert], limit: int) -> dict[str, Any] | No
 
 def _value(key: str, event: Event) -> tuple[str, ...]:
     """What an event says in a field: nothing, or one text, or a client's name and id."""
-    keys = {"client": ("client_name", "client_id"), "user": ("user_name", "user_id")}
-    texts = tuple(filter(None, (_clean(event.get(name)) for name in keys.get(key, (key,)))))
+    names = SOURCES.get(key, (key,))
+    texts = tuple(filter(None, (_clean(event.get(name)) for name in names)))
     return texts[:1] if key == "user" else texts
 
 
