@@ -21,8 +21,8 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTo
 from werkzeug.wsgi import get_input_stream
 
 import console
+from alerts import Alert, read_alert
 from events import UnreadableDelivery, read_events
-from filters import Alert
 from logs import configure
 from message import Message, build_message, plain_form
 from outbox import Outbox
@@ -179,4 +179,4 @@ def _sample_alert() -> Alert:
         "client_name": "flask send-test",
         "log_id": "",
     }
-    return Alert(event, "failure", "")
+    return read_alert(event, "failure")

@@ -5,12 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
+from alerts import MAX_CODE, Alert, read_alert
 from events import Event
 from log_types import NAMES
 
 GROUPS = ("failure", "limit")  # and the default of ALERT_TYPES
-MAX_CODE = 100  # characters of a code that are judged; Auth0's have at most 50
-MAX_MATCHED = 3000  # characters of a description that ALERT_IGNORE sees: attackers write them
 
 # How Auth0 names codes: one that ends well is no alert, whatever else it says; then limits and
 # attack protection; then what failed. The short old codes without an underscore (fp, fercft)
@@ -22,15 +21,6 @@ _FAILURE = re.compile(
     r"|timeout|offline|incomplete|unsuccess|_not_"
 )
 _ENTRY = re.compile(r"!?([a-z0-9_*?-]|\[!?[a-z0-9_-]+\])+")
-
-
-@dataclass(frozen=True)
-class Alert:
-    """An event that the team is told about, its group and its log type's name."""
-
-    event: Event
-    group: str  # one of GROUPS, or empty for what only the user asked for
-    name: str  # empty for a code that Auth0 has added since
 
 
 def group_of(code: str) -> str:
@@ -61,15 +51,12 @@ class AlertFilter:
                 group = self.judged[code]
             else:
                 group = _judge(code[:MAX_CODE].lower(), self.wanted, self.unwanted)
-            if group is None or self._ignores(event.get("description")):
+            if group is None:
                 continue
-            alerts.append(Alert(event, group, NAMES.get(code, "")))
+            alert = read_alert(event, group)
+            if self.ignore is None or not self.ignore.search(alert.title):
+                alerts.append(alert)
         return alerts
-
-    def _ignores(self, description: object) -> bool:
-        if self.ignore is None or not isinstance(description, str) or not description:
-            return False
-        return self.ignore.search(description[:MAX_MATCHED]) is not None
 
 
 def read_filter(types: str = "", ignore: str = "") -> tuple[AlertFilter, list[str]]:
@@ -122,9 +109,9 @@ def _compile(ignore: str) -> re.Pattern[str] | None:
             f"ALERT_IGNORE is {ignore!r}, which is no regular expression ({error}): write it as"
             " Python's re module reads it, for instance ^Password is too common"
         ) from None
-    if all(pattern.search(name) for name in NAMES.values()):
+    if all(pattern.search(f"{name} [type: {code}]") for code, name in NAMES.items()):
         raise ValueError(
-            f"ALERT_IGNORE is {ignore!r}, which matches every description, so there would never"
+            f"ALERT_IGNORE is {ignore!r}, which matches every title, so there would never"
             " be an alert: make it match only what you want to silence"
         )
     return pattern

@@ -10,81 +10,46 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from decimal import Decimal
-from operator import itemgetter
 from typing import Any
-from urllib.parse import quote
 
-from events import Event
-from filters import Alert
+from alerts import DEFAULT_FIELDS, FIELDS, Alert, Value
 
 Message = dict[str, Any]  # what Slack's webhook takes, as JSON
 
-MAX_SINGLE = 10  # events that get an attachment each; past it, like events share one
-MAX_ATTACHMENTS = 20  # what Slack recommends; it refuses over 100 (slack_sdk, Message)
-MAX_TITLE = 1024  # characters; what Alertmanager cuts at, notify/slack/slack.go
-MAX_VALUE = 300  # characters of a field; Slack folds longer texts behind "Show more"
+MAX_SINGLE = 3  # events that get an attachment each; past it, like events share one
+MAX_ATTACHMENTS = 10  # that a person reads; Slack recommends 20 and refuses over 100
+MAX_OF_A_TYPE = 3  # attachments; a type that needs more is grouped more coarsely
 MAX_TEXT = 3000  # characters of a text; Slack's limit for the text of a section
 MAX_BYTES = 30_000  # of a whole message, so that a flood stays readable and quick to post
-ROOMS = (MAX_TITLE, 250, 120, 60)  # characters of a title, tried until MAX_BYTES are enough
-MAX_LINK = 300  # characters; a real one has about 150
+# Characters of a title and of a field's value, tried until MAX_BYTES are enough; Slack folds texts
+# of over 700 behind "Show more", and some clients cut them.
+ROOMS = (250, 120, 60)
+MAX_LINE = 600  # characters of an attachment in the plain form
+MAX_SHORT = 60  # characters of a value that has room beside another
 MAX_SHOWN = 5  # values of a field that are shown for a group of events
-MAX_TYPES = 12  # log types that the last attachment counts by name
+MAX_COUNTED = 3  # log types that the headline counts by name
+MAX_REST = 40  # log types that the last attachment counts by name
 
 COLOURS = {"failure": "#e01e5a", "limit": "#ecb22e", "": "#1d9bd1"}
 GREY = "#9e9e9e"
-LABELS = {
-    "client": "Client",
-    "user": "User",
-    "connection": "Connection",
-    "ip": "IP",
-    "user_agent": "User agent",
-    "hostname": "Hostname",
-    "log_id": "Log ID",
-}
-SOURCES = {"client": ("client_name", "client_id"), "user": ("user_name", "user_id")}
-DEFAULT_FIELDS = ("client", "user", "connection", "ip")
-
-_CONTROL = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-# Characters that show nothing or turn the text around them, and can so disguise it: soft hyphen,
-# bidirectional marks, overrides and isolates, zero-width spaces, fillers, tags.
-_INVISIBLE = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180e\u200b\u200e\u200f\u202a-\u202e"
-    "\u2060-\u206f\u2800\u3164\ufeff\uffa0\ufff9-\ufffb\U00013430-\U00013438"
-    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
-)
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_TENANT = re.compile(r"[a-z0-9-]{1,63}")  # so a tenant's name needs no escaping anywhere
-_AUTH0_HOST = re.compile(r"([a-z0-9-]{1,63})(?:\.([a-z]{2}))?\.auth0\.com")
-_ENVIRONMENT = re.compile(r"[a-z]+-([a-z]{2})-\d+")
-
-
-def read_fields(value: str = "") -> tuple[str, ...]:
-    """Read SLACK_FIELDS: the fields to show, in order. Raises ValueError, quoting a wrong one."""
-    names = [name for name in re.split(r"[,\s]+", value.lower()) if name]
-    if names == ["none"]:
-        return ()
-    for name in names:
-        if name not in LABELS:
-            raise ValueError(
-                f"SLACK_FIELDS has the field {name!r}: give none alone, or a comma-separated list"
-                f" of {', '.join(LABELS)}"
-            )
-    return tuple(dict.fromkeys(names)) or DEFAULT_FIELDS
+WIDE = ("Cause", "Latest description", "User agent")  # labels whose values are sentences
 
 
 def build_message(alerts: Sequence[Alert], fields: Sequence[str] = DEFAULT_FIELDS) -> Message:
     """The message that stands for all the alerts, of which there is at least one.
 
-    Never raises for any event that JSON can hold; never larger than MAX_BYTES, as encoded.
+    Never raises for any alert; never larger than MAX_BYTES, as encoded.
     """
     groups, headline = _groups(alerts), _headline(alerts)
     shown = MAX_ATTACHMENTS if len(groups) <= MAX_ATTACHMENTS else MAX_ATTACHMENTS - 1
+    labels = [label for field in fields for label in FIELDS[field]]
     for room in ROOMS:  # pragma: no branch - in the last, any message fits
-        used = fields if room > ROOMS[-1] else ()
+        used = labels if room > ROOMS[-1] else []
         attachments = [_attachment(group, used, room) for group in groups[:shown]]
+        if len(alerts) == 1 and attachments[0].get("text") == _escape(alerts[0].name):
+            del attachments[0]["text"]  # the headline has it
         if groups[shown:]:
-            attachments.append(_remainder(groups[shown:]))
+            attachments.append(_rest(groups[shown:]))
         message = {"text": headline, "attachments": attachments}
         if len(encode(message)) <= MAX_BYTES:
             break
@@ -102,7 +67,9 @@ def plain_form(message: Message) -> Message:
     for attachment in message["attachments"]:
         parts = [attachment["title"], attachment.get("text", "")]
         parts += [f"{field['title']}: {field['value']}" for field in attachment.get("fields", ())]
-        line = _cut(" · ".join(filter(None, parts)), MAX_VALUE)
+        time = datetime.fromtimestamp(attachment["ts"], UTC) if "ts" in attachment else None
+        parts += [attachment.get("footer", ""), f"{time:%Y-%m-%d %H:%M:%S} UTC" if time else ""]
+        line = _cut(" · ".join(filter(None, parts)).replace("`", ""), MAX_LINE)
         lines.append("\n".join(filter(None, ["• " + line, attachment.get("title_link")])))
     text = "\n".join(lines)
     if len(text) > MAX_TEXT:
@@ -112,145 +79,136 @@ def plain_form(message: Message) -> Message:
 
 def _headline(alerts: Sequence[Alert]) -> str:
     """The message's `text`, which is the phone's notification too."""
+    tenants = {alert.tenant for alert in alerts}
+    place = f" in {alerts[0].tenant}" if len(tenants) == 1 and alerts[0].tenant else ""
     if len(alerts) == 1:
-        return "*Auth0 log alert*"
-    headline = f"*Auth0 log alert* {len(alerts)} events"
-    tenants = {_tenant(alert.event)[0] for alert in alerts}
-    shared = tenants.pop() if len(tenants) == 1 else ""
-    return f"{headline} in {shared}" if shared else headline
+        return f"*Auth0 log alert* {_escape(alerts[0].name or alerts[0].code)}{place}"
+    types = Counter(alert.code for alert in alerts)
+    counts = [f"{count:,} × {_text(code, 60)}" for code, count in types.most_common(MAX_COUNTED)]
+    if others := sum(sorted(types.values())[:-MAX_COUNTED]):
+        counts.append(f"{others:,} × other types")
+    return f"*Auth0 log alert* {len(alerts):,} events{place}: {', '.join(counts)}"
+
+
+# How alike events must be to share an attachment, from the finest grouping to the coarsest.
+_LIKENESS = (
+    lambda alert: (alert.values.get("Client"), alert.description),
+    lambda alert: alert.values.get("Client"),
+    lambda _alert: None,
+)
 
 
 def _groups(alerts: Sequence[Alert]) -> list[list[Alert]]:
-    """The alerts, each for itself while they are few, else like with like, largest group first."""
+    """The alerts, each for itself while they are few, else like with like, largest group first.
+
+    Each type is grouped as finely as it stays readable, and as all types fit in a message.
+    """
     if len(alerts) <= MAX_SINGLE:
         return [[alert] for alert in alerts]
-    groups: dict[tuple[str, ...], list[Alert]] = {}
+    types = _split(alerts, lambda alert: alert.code)
+    split = [[_split(of_type, likeness) for likeness in _LIKENESS] for of_type in types]
+    for grain in split:
+        while len(grain[0]) > MAX_OF_A_TYPE:
+            grain.pop(0)
+    while sum(len(grain[0]) for grain in split) > max(MAX_ATTACHMENTS, len(split)):
+        max(split, key=lambda grain: len(grain[0])).pop(0)
+    groups = [group for grain in split for group in grain[0]]
+    return sorted(groups, key=lambda group: (-len(group), group[0].group != "limit"))
+
+
+def _split(alerts: Sequence[Alert], key: Any) -> list[list[Alert]]:
+    groups: dict[object, list[Alert]] = {}
     for alert in alerts:
-        event = alert.event
-        key = (event["type"], _clean(event.get("description")), *_value("client", event))
-        groups.setdefault(key, []).append(alert)
-    return sorted(groups.values(), key=lambda group: (-len(group), group[0].group != "limit"))
+        groups.setdefault(key(alert), []).append(alert)
+    return list(groups.values())
 
 
-def _attachment(alerts: Sequence[Alert], fields: Sequence[str], room: int) -> dict[str, Any]:
+def _attachment(group: list[Alert], labels: Sequence[str], room: int) -> dict[str, Any]:
     """One attachment, for one event or for a group of like events."""
-    newest, span = _newest(alerts)
-    event, name, limit = newest.event, newest.name, min(room, MAX_VALUE)
-    count = f" ×{len(alerts)}" if len(alerts) > 1 else ""
-    ending = f" [type: {_text(event['type'], min(100, room // 2))}]{count}"
-    words = _clean(event.get("description")) or name or "Auth0 log event"
+    timed = sorted((alert.time, n) for n, alert in enumerate(group) if alert.time)
+    newest = group[timed[-1][1]] if timed else group[-1]
+    alike = all(alert.description == newest.description for alert in group)
+    words = newest.description if alike or not newest.name else newest.name
+    words = words or newest.name or "Auth0 log event"
+    count = f" ×{len(group):,}" if len(group) > 1 else ""
+    ending = f" [type: {_text(newest.code, min(100, room // 2))}]{count}"
     title = _cut(_escape(words), max(room - len(ending), 1)) + ending
-    adds = name.lower() not in words.lower()
-    shown = [field for key in fields if (field := _field(key, alerts, limit))]
-    time = _time(event)
+    adds = newest.name.lower() not in words.lower()
+    fields = [_field(label, group, newest, alike, room) for label in labels]
+    shown = [field for field in fields if field]
     attachment = {
         "color": COLOURS[newest.group],
-        "fallback": _cut(title, limit),
+        "fallback": title,
         "title": title,
-        "title_link": _link(event),
-        "text": " · ".join(filter(None, [name if adds else "", span])),
+        "title_link": newest.link,
+        "text": " · ".join(
+            filter(None, [_escape(newest.name) if adds else "", _span([time for time, _ in timed])])
+        ),
         "fields": shown,
         "mrkdwn_in": ["fields"] if shown else [],
-        "footer": _tenant(event)[0],
-        "ts": int(time.timestamp()) if time else None,
+        "footer": newest.tenant or _text(" ".join(newest.values.get("Hostname", ())), 100),
+        "ts": int(newest.time.timestamp()) if newest.time else None,
     }
     return {key: value for key, value in attachment.items() if value}
 
 
-def _remainder(groups: list[list[Alert]]) -> dict[str, Any]:
-    """The last attachment of a flood: what there was no room for, counted by log type."""
-    types = Counter(alert.event["type"] for group in groups for alert in group)
-    named = types.most_common(MAX_TYPES)
-    counts = [f"{count} × {_text(code, 40)}" for code, count in named]
-    if others := types.total() - sum(count for _, count in named):
-        counts.append(f"{others} × other types")
-    title = f"and {len(groups)} more groups, {types.total()} events: {', '.join(counts)}"
-    return {"color": GREY, "fallback": title, "title": title}
+def _rest(groups: list[list[Alert]]) -> dict[str, Any]:
+    """The last attachment, when there are too many types: the rest of them, counted."""
+    types = Counter(alert.code for group in groups for alert in group)
+    counts = [f"{count:,} × {_text(code, 40)}" for code, count in types.most_common(MAX_REST)]
+    if others := types.total() - sum(count for _, count in types.most_common(MAX_REST)):
+        counts.append(f"{others:,} × other types")
+    title = f"and {len(types)} more types, {types.total():,} events"
+    return {"color": GREY, "fallback": title, "title": title, "text": ", ".join(counts)}
 
 
-def _newest(alerts: Sequence[Alert]) -> tuple[Alert, str]:
-    """The newest alert, and for several the time that they span, in words."""
-    timed = [(time, alert) for alert in alerts if (time := _time(alert.event))]
-    if not timed:
-        return alerts[-1], ""
-    first, _ = min(timed, key=itemgetter(0))
-    last, newest = max(timed, key=itemgetter(0))
-    if len(alerts) == 1:
-        return newest, ""
+def _span(times: list[datetime]) -> str:
+    """The time that several events span, in words; empty for one event."""
+    if len(times) < 2:
+        return ""
+    first, last = times[0], times[-1]
+    if first.replace(microsecond=0) == last.replace(microsecond=0):
+        return f"{first:%Y-%m-%d %H:%M:%S} UTC"
     until = f"{last:%H:%M:%S}" if first.date() == last.date() else f"{last:%Y-%m-%d %H:%M:%S}"
-    return newest, f"{first:%Y-%m-%d %H:%M:%S} to {until} UTC"
+    return f"{first:%Y-%m-%d %H:%M:%S} to {until} UTC"
 
 
-def _time(event: Event) -> datetime | None:
-    try:
-        time = datetime.fromisoformat(event["date"])
-        time = time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
-    except (KeyError, TypeError, ValueError, OverflowError):
-        return None
-    return time if time.year >= 1970 else None  # Slack's `ts` counts from there
-
-
-def _field(key: str, alerts: Sequence[Alert], limit: int) -> dict[str, Any] | None:
+def _field(
+    label: str, group: list[Alert], newest: Alert, alike: bool, limit: int
+) -> dict[str, Any] | None:
     """A field of an attachment: the one value, or how many distinct ones and the first few."""
-    values = [*filter(None, dict.fromkeys(_value(key, alert.event) for alert in alerts))]
+    values = [*dict.fromkeys(alert.values[label] for alert in group if label in alert.values)]
+    if label == "Cause":
+        if alike:
+            values = [value for value in values if not _says(newest.description, value)]
+        elif not values:
+            label, values = "Latest description", [(newest.description,)]
     if not values:
         return None
-    label, shown = LABELS[key], values[:MAX_SHOWN]
+    shown = values[:MAX_SHOWN]
+    if label != "Client":  # whose name and id are two things
+        shown = [(" ".join(value),) for value in shown]
+    short = label not in WIDE
     if len(values) > 1:
-        label = f"{label}s ({len(values)})"
+        label = f"{re.sub('y$', 'ie', label)}s ({len(values):,})"
         limit = limit // len(shown) - len(", …")
     text = ", ".join(_code(value, limit) for value in shown)
     more = ", …" if len(values) > len(shown) else ""
-    return {"title": label, "value": text + more, "short": key != "user_agent"}
+    return {"title": label, "value": text + more, "short": short and len(text) <= MAX_SHORT}
 
 
-def _value(key: str, event: Event) -> tuple[str, ...]:
-    """What an event says in a field: nothing, or one text, or a client's name and id."""
-    names = SOURCES.get(key, (key,))
-    texts = tuple(filter(None, (_clean(event.get(name)) for name in names)))
-    return texts[:1] if key == "user" else texts
+def _says(description: str, cause: Value) -> bool:
+    return cause[0].lower().strip(" .!") in description.lower()
 
 
-def _code(texts: Sequence[str], limit: int) -> str:
-    """Texts as code spans, in which Slack reads nothing as formatting, and nothing as a link."""
-    limit = (limit - len(texts) + 1) // len(texts) - len("``")
-    return " ".join(f"`{_cut(_escape(text.replace('`', 'ˋ')), limit)}`" for text in texts)
+def _code(value: Value, limit: int) -> str:
+    """A value as code, in which Slack reads nothing as formatting, and nothing as a link."""
+    limit = (limit - len(value) + 1) // len(value) - len("``")
+    return " ".join(f"`{_cut(_escape(text.replace('`', 'ˋ')), limit)}`" for text in value)
 
 
-def _tenant(event: Event) -> tuple[str, str]:
-    """The tenant's name and its region, each empty where the event does not tell."""
-    tenant, environment = _clean(event.get("tenant_name")), _clean(event.get("environment_name"))
-    tenant = tenant if _TENANT.fullmatch(tenant) else ""
-    if tenant and (region := _ENVIRONMENT.fullmatch(environment)):
-        return tenant, region[1]
-    if host := _AUTH0_HOST.fullmatch(_clean(event.get("hostname")).lower()):
-        return tenant or host[1], host[2] or "us" if tenant in ("", host[1]) else ""
-    return tenant, ""
-
-
-def _link(event: Event) -> str:
-    """The event's page in Auth0's Dashboard, or an empty string."""
-    log_id, tenant, region = _clean(event.get("log_id")), *_tenant(event)
-    page = f"dashboard/{region}/{quote(tenant, safe='')}" if region else "#"
-    link = f"https://manage.auth0.com/{page}/logs/{quote(log_id, safe='')}"
-    return link if log_id and len(link) <= MAX_LINK else ""
-
-
-def _text(value: object, limit: int) -> str:
-    return _cut(_escape(_clean(value)), limit)
-
-
-def _clean(value: object) -> str:
-    """A value as one line of text that shows all it has; empty for what is no text or number."""
-    if isinstance(value, list):
-        return ", ".join(filter(None, (_clean(item) for item in value if type(item) is not list)))
-    if isinstance(value, int | float | Decimal):  # also a bool, which JSON writes in lower case
-        return str(value).lower()
-    if not isinstance(value, str):
-        return ""
-    if value.isascii() and value.isprintable():
-        return value.strip()
-    return _INVISIBLE.sub("", _CONTROL.sub(" ", _SURROGATE.sub("\ufffd", value))).strip()
+def _text(text: str, limit: int) -> str:
+    return _cut(_escape(text), limit)
 
 
 def _escape(text: str) -> str:

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from filters import Alert
+from alerts import Alert
 from message import Message
 from slack import Outcome, Verdict, advice
 
@@ -31,7 +31,6 @@ LOST_AFTER = 60.0  # seconds; a post that takes longer is not waited for with th
 MAX_PAUSE = 4  # seconds; the pause after a failed post grows by 1 up to this
 MAX_WAITING = 64  # deliveries; gunicorn.conf.py has threads for them and some more
 MAX_REMEMBERED = 10_000  # log_ids that Slack accepted
-MAX_LOG_ID = 100  # characters; Auth0's have about 55, and longer ones are not remembered
 MAX_LOGGED = 100  # log_ids in one line; platforms cut lines at about 10 kB
 BUSY = Outcome(Verdict.UNAVAILABLE, "too many deliveries at once")
 LATE = Outcome(Verdict.UNAVAILABLE, "Slack has not answered yet")
@@ -147,7 +146,7 @@ class Outbox:
         for delivery in batch:
             delivery.duplicates = 0
             for alert in delivery.alerts:
-                log_id = _log_id(alert)
+                log_id = alert.log_id
                 if log_id and (log_id in self._accepted or log_id in seen):
                     delivery.duplicates += 1
                 else:
@@ -185,14 +184,14 @@ class Outbox:
         self._complete_repeats()
 
     def _remember(self, alerts: Sequence[Alert]) -> None:
-        self._accepted.update((log_id, None) for alert in alerts if (log_id := _log_id(alert)))
+        self._accepted.update((log_id, None) for alert in alerts if (log_id := alert.log_id))
         for log_id in list(self._accepted)[: max(len(self._accepted) - MAX_REMEMBERED, 0)]:
             del self._accepted[log_id]
 
     def _complete_repeats(self) -> None:
         """Answer the waiting deliveries all of whose events Slack has accepted before."""
         for delivery in list(self._waiting):
-            if all(_log_id(alert) in self._accepted for alert in delivery.alerts):
+            if all(alert.log_id in self._accepted for alert in delivery.alerts):
                 self._waiting.remove(delivery)
                 delivery.duplicates = len(delivery.alerts)
                 delivery.outcome = Outcome(Verdict.ACCEPTED, "posted before")
@@ -208,12 +207,6 @@ class Outbox:
         return replace(obstacle, retry_after=left)
 
 
-def _log_id(alert: Alert) -> str:
-    """The event's id, or an empty string, which is never remembered."""
-    log_id = alert.event["log_id"]
-    return log_id if isinstance(log_id, str) and len(log_id) <= MAX_LOG_ID else ""
-
-
 def _log_message(
     deliveries: int, alerts: list[Alert], plain: bool, outcome: Outcome, milliseconds: float
 ) -> None:
@@ -227,5 +220,5 @@ def _log_message(
     elif outcome.verdict is Verdict.UNAVAILABLE:
         log.warning("%s reason=%r", line, outcome.reason)
     else:
-        ids = ",".join(filter(None, map(_log_id, alerts[:MAX_LOGGED])))
+        ids = ",".join(filter(None, (alert.log_id for alert in alerts[:MAX_LOGGED])))
         log.error("%s reason=%r advice=%r log_ids=%s", line, outcome.reason, advice(outcome), ids)

@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 
 import requests
 
+from alerts import read_fields
 from filters import AlertFilter, read_filter
 from logs import LEVELS
-from message import read_fields
 
 CONSOLE = "console:"  # the webhook URL that means: print the messages
 EXAMPLE_TOKEN = "AUTH0_LOG_STREAM_TOKEN_VALUE"  # noqa: S105 - what .env.example has, to be replaced

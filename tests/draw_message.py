@@ -23,7 +23,7 @@ TEXT, GREY, LINK, CODE = "#1d1c1d", "#616061", "#1264a3", "#c01343"
 
 
 def events(count: int, **data: Any) -> list[dict[str, Any]]:
-    """Example events, a second apart."""
+    """Example events, a second apart; a field that is a list has a value for each event."""
     return [
         {
             "date": f"2026-11-22T10:0{n // 60}:{n % 60:02}.000Z",
@@ -32,9 +32,9 @@ def events(count: int, **data: Any) -> list[dict[str, Any]]:
             "client_name": "Default App",
             "hostname": "acme.eu.auth0.com",
             "log_id": f"90020261122100005696{n}",
-            **data,
             "ip": f"203.0.113.{n % 3 + 7}",
             "user_name": f"user{n % 37}@example.com",
+            **{key: value[n] if isinstance(value, list) else value for key, value in data.items()},
         }
         for n in range(count)
     ]
@@ -43,12 +43,15 @@ def events(count: int, **data: Any) -> list[dict[str, Any]]:
 def messages() -> list[Message]:
     """One message for a lone event, and one for a flood."""
     alert_filter, _ = read_filter()
-    lone = events(1, type="fp", description="Wrong email or password.")
-    blocked = "User has been blocked after too many failed logins"
+    details = {
+        "action_name": "enrich-profile",
+        "action_error": {"message": "Cannot read properties of undefined (reading 'email')"},
+    }
+    lone = events(1, type="actions_execution_failed", details=details)
+    blocked = [f"User (user{n}@example.com) attempted 10 consecutive logins" for n in range(12)]
     flood = [
         *events(143, type="fp", description="Wrong email or password."),
-        *events(12, type="fu", description="Wrong email or password."),
-        *events(5, type="limit_wc", description=blocked),
+        *events(12, type="limit_wc", description=blocked),
     ]
     return [build_message(alert_filter.alerts(sent)) for sent in (lone, flood)]
 
@@ -89,8 +92,13 @@ class Drawing:
         if "text" in attachment:
             self.text(LEFT + 14, attachment["text"], f'fill="{TEXT}"')
             self.y += LINE
-        fields = attachment.get("fields", [])
-        for row in (fields[i : i + 2] for i in range(0, len(fields), 2)):
+        rows: list[list[dict[str, Any]]] = []
+        for field in attachment.get("fields", []):
+            if rows and field["short"] and len(rows[-1]) == 1 and rows[-1][0]["short"]:
+                rows[-1].append(field)
+            else:
+                rows.append([field])
+        for row in rows:
             for column, field in enumerate(row):
                 self.text(
                     LEFT + 14 + column * 350,
@@ -99,7 +107,9 @@ class Drawing:
                     14,
                 )
             self.y += LINE - 2
-            values = [wrap(field["value"], COLUMN, break_long_words=False) for field in row]
+            values = [
+                wrap(field["value"], COLUMN if field["short"] else 2 * COLUMN) for field in row
+            ]
             for line in zip_longest(*values, fillvalue=""):
                 for column, words in enumerate(line):
                     self.text(LEFT + 14 + column * 350, words, f'fill="{TEXT}"', 14)

@@ -21,28 +21,30 @@ def message(*events: dict[str, Any]) -> dict[str, Any]:
 def test_shows_the_message_as_slack_would(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
-    shown = console.render(message(event(log_id="900", user_name="<!channel> & co")), colours=False)
-    assert shown.splitlines() == [
+    sent = event(log_id="900", user_name="<!channel> & 日本", details={"error": "Wrong realm"})
+    assert console.render(message(sent), colours=False).splitlines() == [
         "",
-        "Auth0 log alert",
+        "Auth0 log alert Failed Login (Incorrect Password) in acme",
         "▌ Wrong email or password. [type: fp]",
         "▌ https://manage.auth0.com/dashboard/eu/acme/logs/900",
-        "▌ Failed Login (Incorrect Password)",
-        "▌ Client                                User",
-        "▌ Default App                           <!channel> & co",
-        "▌ aI61p8I8aFjmYRliLWgvM9ev97kCCNDB",
-        "▌ Connection                            IP",
-        "▌ Username-Password-Authentication      203.0.113.9",
+        "▌ Cause: Wrong realm",
+        "▌ Client: Default App aI61p8I8aFjmYRliLWgvM9ev97kCCNDB",
+        "▌ User: <!channel> & 日本",
+        "▌ Connection: Username-Password-Authentication",
+        "▌ IP: 203.0.113.9",
         "▌ acme · 2026-11-22 10:00:05 UTC",
     ]
 
 
-def test_shows_what_little_there_is() -> None:
+def test_shows_what_several_events_share() -> None:
+    shown = console.render(message(event(), event(), event(), event()), colours=False)
+    assert "▌ Failed Login (Incorrect Password) · 2026-11-22 10:00:05 UTC" in shown.splitlines()
+
+
+def test_shows_what_little_there_is_and_leaves_wrapping_to_the_terminal() -> None:
     bare = {"data": {"type": "f", "log_id": None, "user_name": "x" * 100}}
-    shown = console.render(message(bare), colours=False, width=40)
-    assert shown.splitlines()[2:] == ["▌ Failed Login [type: f]", "▌ User"] + [
-        "▌ " + "x" * length for length in (37, 37, 26)
-    ]
+    shown = console.render(message(bare), colours=False)
+    assert shown.splitlines()[2:] == ["▌ Failed Login [type: f]", "▌ User: " + "x" * 100]
 
 
 def test_colours_only_on_a_terminal(

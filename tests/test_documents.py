@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from alerts import DEFAULT_FIELDS, FIELDS
 from filters import group_of, read_filter
 from log_types import NAMES
 from settings import read_settings
@@ -72,6 +73,48 @@ def test_the_readmes_examples_of_alert_types(
     assert not unmatched
     assert all(chosen.judged[code] is not None for code in alerts)
     assert all(chosen.judged[code] is None for code in others)
+
+
+@pytest.mark.parametrize(
+    ("ignore", "silenced", "alerted"),
+    [
+        (
+            r"^Password is too common",
+            [("fs", "Password is too common."), ("fcp", "Password is too common.")],
+            [("fs", "The password is weak.")],
+        ),
+        (
+            r"^Unknown or invalid refresh token.*\[type: ferrt\]$",
+            [("ferrt", "Unknown or invalid refresh token.")],
+            [
+                ("ferrt", "Refresh token is expired."),
+                ("fertft", "Unknown or invalid refresh token"),
+            ],
+        ),
+        (
+            r"^(Login required|Consent required).*\[type: fsa\]$",
+            [("fsa", "Login required"), ("fsa", "Consent required")],
+            [("fsa", "Multifactor required"), ("f", "Login required")],
+        ),
+        (r"^Failed Logout \[type: flo\]$", [("flo", "")], [("flo", "No return_to")]),
+    ],
+)
+def test_the_readmes_examples_of_alert_ignore(
+    ignore: str, silenced: list[tuple[str, str]], alerted: list[tuple[str, str]]
+) -> None:
+    assert f"\n| `{ignore.replace('|', chr(92) + '|')}` | " in README
+    chosen, _ = read_filter("", ignore)
+    for samples, count in ((silenced, 0), (alerted, len(alerted))):
+        events = [{"type": code, "description": text} for code, text in samples]
+        assert len(chosen.alerts(events)) == count
+
+
+def test_the_readmes_table_of_fields() -> None:
+    table = README.partition("### What an alert says")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| (`.+?`) \|", table, re.M)
+    assert set(re.findall("`([a-z_]+)`", ",".join(rows))) - {"SLACK_FIELDS"} == set(FIELDS)
+    assert f"| `SLACK_FIELDS` | `{','.join(DEFAULT_FIELDS)}` |" in README
+    assert set(FIELDS) <= set(re.findall("[a-z_]+", APP_JSON["env"]["SLACK_FIELDS"]["description"]))
 
 
 def test_the_readme_says_what_to_do_about_every_error_of_slack() -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from message import DEFAULT_FIELDS
+from alerts import DEFAULT_FIELDS
 from settings import EXAMPLE_TOKEN, Settings, read_settings
 from tests.server import ROOT
 

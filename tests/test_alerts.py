@@ -1,0 +1,240 @@
+"""Alerts: what is kept of an event, whatever it says and wherever it says it."""
+
+from typing import Any
+
+import pytest
+
+from alerts import DEFAULT_FIELDS, FIELDS, MAX_TEXT, Alert, clean, read_alert, read_fields
+
+
+def alert(**data: Any) -> Alert:
+    return read_alert({"type": "f", "log_id": "", **data}, "failure")
+
+
+def value(label: str, **data: Any) -> tuple[str, ...] | None:
+    """What stands under a label in Slack for an event with these data."""
+    return alert(**data).values.get(label)
+
+
+# Why.
+
+
+@pytest.mark.parametrize(
+    ("details", "cause"),
+    [
+        ({"error": {"message": "a", "type": "b"}, "errorMsg": "c"}, "a"),
+        ({"error": "the domain is blacklisted", "errorMsg": "c"}, "the domain is blacklisted"),
+        ({"error": {"message": ""}, "errorMsg": "c", "reason": "d"}, "c"),
+        ({"error": {"type": "t", "title": "ti", "oauthError": "o", "detail": "d"}}, "d"),
+        ({"error": {"type": "t", "title": "ti", "oauthError": "o"}}, "o"),
+        ({"error": {"payload": {"message": "p"}, "oauthError": "o"}}, "p"),
+        ({"error": {"title": "ti", "type": "t"}}, "ti"),
+        ({"error": {"type": "t", "code": "c"}}, "t"),
+        ({"failure_details": {"message": "m", "errorCode": "e"}, "provider_error": "x"}, "m"),
+        ({"failure_details": {"errorCode": "e"}, "provider_error": {"message": "m"}}, "m"),
+        ({"failure_details": {"errorCode": "e"}, "provider_error": {"errorCode": "p"}}, "e"),
+        ({"action_error": {"message": "m", "name": "TypeError"}}, "m"),
+        ({"client_authentication_error": "bad"}, "bad"),
+        ({"client_authentoication_error": "bad"}, "bad"),  # so in Auth0's schema of feccft
+        ({"failure_reason": "why"}, "why"),
+        ({"reason": "why"}, "why"),
+        ({"errors": ["a", "b"]}, "a, b"),
+        ({"errors": [{"message": "a"}, {"message": "b"}]}, "a"),
+        ({"response": "Too Many Requests"}, "Too Many Requests"),
+        ({"response": {"message": "m", "statusCode": 502}}, "m"),
+        ({"response": {"statusCode": 502}}, "502"),
+        ({"details": "why"}, "why"),
+        ({"description": "why"}, "why"),
+        ("all of it is a text", "all of it is a text"),
+        (["some", "texts"], "some, texts"),
+        ([{"error": "in a list"}], "in a list"),
+        ({"error": {"message": {"message": "nested otherwise"}}}, None),
+        ({"error": ["a", {"b": 1}, ["c"]]}, "a"),
+        ({"error": []}, None),
+        ({"prompts": [{"error": "of a step"}]}, None),
+        ([], None),
+        ([[]], None),
+        ({}, None),
+        (None, None),
+        (5, "5"),
+    ],
+)
+def test_the_cause(details: Any, cause: str | None) -> None:
+    assert value("Cause", details=details) == (cause and (cause,))
+
+
+# To whom or what.
+
+
+@pytest.mark.parametrize(
+    ("label", "data", "said"),
+    [
+        ("Request", {"details": {"request": {"method": "PUT", "path": "/a"}}}, ("PUT", "/a")),
+        (
+            "Request",
+            {"details": {"request": {"method": "POST", "backchannel_logout_uri": "https://a"}}},
+            ("POST", "https://a"),
+        ),
+        ("Rate limit", {"details": {"limit": {"bucket": "b", "size": 5}}}, ("b",)),
+        ("Action", {"details": {"action_name": "n", "action_id": "i"}}, ("n",)),
+        ("Action", {"details": {"action_id": "i"}}, ("i",)),
+        ("Flow", {"details": {"flow_id": "i"}}, ("i",)),
+        ("Form", {"details": {"form_id": "i"}}, ("i",)),
+        ("Domain", {"details": {"domain": "login.acme.example"}}, ("login.acme.example",)),
+        ("Recipient", {"details": {"to": "neo@example.com"}}, ("neo@example.com",)),
+        ("Origin", {"details": {"origin": "https://a.example"}}, ("https://a.example",)),
+        ("Return URL", {"details": {"return_to": "https://a"}}, ("https://a",)),
+        ("Factor", {"details": {"authenticator": {"type": "sms"}}}, ("sms",)),
+        ("Client", {"client_name": "App", "client_id": "id"}, ("App", "id")),
+        ("Client", {"client_name": "", "client_id": "id"}, ("id",)),
+        ("Client", {"client_name": "App", "client_id": None}, ("App",)),
+        ("Client", {"client_name": None, "client_id": ""}, None),
+        ("Client", {"client_id": None, "details": {"qs": {"client_id": "q"}}}, ("q",)),
+        ("Client", {"client_id": "id", "details": {"qs": {"client_id": "q"}}}, ("id",)),
+        ("Client", {"details": {"requested_client_id": "r"}}, ("r",)),
+        ("Client", {"details": {"body": {"client_id": "b"}}}, ("b",)),
+        ("User", {"user_name": "neo", "user_id": "auth0|1"}, ("neo",)),
+        ("User", {"user_name": "", "user_id": "auth0|1"}, ("auth0|1",)),
+        ("User", {"user_name": 5}, ("5",)),
+        ("User", {"details": {"body": {"email": "neo@example.com"}}}, ("neo@example.com",)),
+        ("IP", {"ip": ["10.0.0.1", "10.0.0.2"]}, ("10.0.0.1, 10.0.0.2",)),
+        ("IP", {"ip": {"a": 1}, "client_ip": "10.0.0.3"}, ("10.0.0.3",)),
+        ("IP", {"ip": []}, None),
+        ("Connection", {"connection": "con"}, ("con",)),
+        ("Connection", {"details": {"body": {"connection": "con"}}}, ("con",)),
+        ("Organization", {"organization_name": "acme", "organization_id": "org_1"}, ("acme",)),
+        (
+            "Location",
+            {
+                "location_info": {
+                    "city_name": "Oslo",
+                    "country_name": "Norway",
+                    "country_code": "NO",
+                }
+            },
+            ("Oslo", "Norway"),
+        ),
+        ("Location", {"location_info": {"country_code": "NO"}}, ("NO",)),
+        ("Location", {"location_info": "Oslo"}, None),
+        ("Audience", {"audience": "https://api"}, ("https://api",)),
+        ("Strategy", {"strategy": "auth0"}, ("auth0",)),
+        ("User agent", {"user_agent": "Chrome 120"}, ("Chrome 120",)),
+        ("Hostname", {"hostname": "acme.auth0.com"}, ("acme.auth0.com",)),
+        ("Log ID", {"log_id": "900"}, ("900",)),
+    ],
+)
+def test_what_an_event_says(label: str, data: dict[str, Any], said: tuple[str, ...] | None) -> None:
+    assert value(label, **data) == said
+
+
+def test_an_alert_keeps_no_more_of_an_event_than_a_message_shows() -> None:
+    kept = alert(description="x" * 9000, details={"error": "y" * 9000, "prompts": ["z"] * 9000})
+    assert len(kept.description) == len(kept.values["Cause"][0]) == MAX_TEXT
+    assert "z" not in repr(kept)
+
+
+@pytest.mark.parametrize("log_id", ["", None, 5, ["1"], {"a": 1}, "9" * 101])
+def test_what_is_no_log_id_is_none(log_id: object) -> None:
+    assert alert(log_id=log_id).log_id == ""
+
+
+# Where to look next, and when.
+
+
+@pytest.mark.parametrize(
+    ("data", "link"),
+    [
+        ({"tenant_name": "acme", "environment_name": "prod-au-2"}, "dashboard/au/acme/logs/1"),
+        ({"tenant_name": "acme", "hostname": "acme.eu.auth0.com"}, "dashboard/eu/acme/logs/1"),
+        ({"hostname": "acme.eu.auth0.com"}, "dashboard/eu/acme/logs/1"),
+        ({"hostname": "ACME-2.us.auth0.com"}, "dashboard/us/acme-2/logs/1"),
+        ({"hostname": "acme.auth0.com"}, "dashboard/us/acme/logs/1"),
+        ({"hostname": "login.acme.example"}, "#/logs/1"),
+        ({"tenant_name": "acme", "hostname": "login.acme.example"}, "#/logs/1"),
+        ({"tenant_name": "acme", "hostname": "other.eu.auth0.com"}, "#/logs/1"),
+        ({"tenant_name": "acme", "environment_name": "layer0"}, "#/logs/1"),
+        ({"hostname": ["acme.auth0.com"] * 2}, "#/logs/1"),
+        ({"hostname": "x.evil.example/.auth0.com"}, "#/logs/1"),
+        ({}, "#/logs/1"),
+        ({"log_id": "a/b?c#d<&é"}, "#/logs/a%2Fb%3Fc%23d%3C%26%C3%A9"),
+        ({"log_id": "\ud800"}, "#/logs/%EF%BF%BD"),
+        (
+            {"tenant_name": "a/../b", "environment_name": "prod-eu-1"},
+            "#/logs/1",
+        ),
+        ({"log_id": ""}, ""),
+        ({"log_id": None}, ""),
+        ({"log_id": "9" * 400}, ""),
+    ],
+)
+def test_link(data: dict[str, Any], link: str) -> None:
+    assert alert(**{"log_id": "1", **data}).link == (link and f"https://manage.auth0.com/{link}")
+
+
+@pytest.mark.parametrize(
+    ("date", "ts"),
+    [
+        ("2026-11-22T10:00:05.696Z", 1795341605),
+        ("2026-11-22T12:00:05+02:00", 1795341605),
+        ("2026-11-22T10:00:05", 1795341605),
+        ("yesterday", None),
+        ("0001-01-01T00:00:00+23:59", None),
+        ("1969-12-31T23:59:59Z", None),
+        (1795341605, None),
+        (None, None),
+    ],
+)
+def test_time(date: object, ts: int | None) -> None:
+    time = alert(date=date).time
+    assert (time and int(time.timestamp())) == ts
+
+
+# What a text may hold.
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("  a\r\nb\tc ", "a b c"),
+        ("a\x00d\x1b[31me", "a d [31me"),
+        ("a\u2028b\x85c", "a b c"),
+        ("user\u202egpj.exe", "usergpj.exe"),
+        ("a\u2066b\u2069\u200b\ufeff\u00adc", "abc"),
+        ("\ud83d", "\ufffd"),
+        ("naïve 日本 \U0001f600", "naïve 日本 \U0001f600"),
+        (5, "5"),
+        (1.5, "1.5"),
+        (True, "true"),
+        (["a", ["b"], 2, None], "a, 2"),
+        ({"a": 1}, ""),
+        (None, ""),
+    ],
+)
+def test_clean(value: object, text: str) -> None:
+    assert clean(value) == text
+
+
+# SLACK_FIELDS
+
+
+@pytest.mark.parametrize(
+    ("value", "fields"),
+    [
+        ("", DEFAULT_FIELDS),
+        (" , ", DEFAULT_FIELDS),
+        ("none", ()),
+        ("ip", ("ip",)),
+        ("log_id, Client,ip,client", ("log_id", "client", "ip")),
+        (",".join(FIELDS), tuple(FIELDS)),
+    ],
+)
+def test_slack_fields(value: str, fields: tuple[str, ...]) -> None:
+    assert read_fields(value) == fields
+
+
+@pytest.mark.parametrize("wrong", ["email", "none", "client;ip"])
+def test_a_wrong_slack_field_is_quoted(wrong: str) -> None:
+    with pytest.raises(ValueError, match="SLACK_FIELDS") as raised:
+        read_fields(f"ip,{wrong}")
+    assert repr(wrong) in str(raised.value)
+    assert "log_id" in str(raised.value)
