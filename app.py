@@ -1,11 +1,13 @@
 """The web application: Auth0's deliveries in, an honest answer out.
 
 POST /api/logs    bytes, events (events.py), alerts (filters.py), message (message.py), outcome
-                  (outbox.py, slack.py): 2xx only once Slack has said `ok` to every alert.
+                  (outbox.py, slack.py): 2xx only once Slack has said `ok` to every alert, or has
+                  shown its log type before and the alert is counted in the next digest.
 GET  /healthz     answers `ok`, and touches nothing.
 flask send-test   posts a sample alert through the configured webhook.
 """
 
+import atexit
 import hmac
 import logging
 import math
@@ -14,26 +16,32 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
-from flask import Flask, Response, request
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestEntityTooLarge
+from flask import Flask, Response, g, request
+from werkzeug.exceptions import (
+    BadRequest,
+    HTTPException,
+    MethodNotAllowed,
+    RequestEntityTooLarge,
+    Unauthorized,
+)
 from werkzeug.wsgi import get_input_stream
 
 import console
 from alerts import Alert, read_alert
 from events import UnreadableDelivery, read_events
 from logs import configure
-from message import Message, build_message, plain_form
-from outbox import Outbox
+from message import FORMS, Message, build_message
+from outbox import Delivery, Outbox
 from settings import CONSOLE, Settings, read_settings
 from slack import Outcome, Verdict, Webhook, advice
 
 MAX_BODY = 10 * 1024 * 1024  # bytes; Auth0 documents no limit of its own
 MAX_DRAIN = 4 * MAX_BODY  # bytes that are read of a body that is not wanted
-ENDED_EARLY = "the body ended early, or its chunks are broken"
 CHUNK = 256 * 1024  # bytes read at a time
 BUDGET = 9.0  # seconds until the answer, for 10 at the most; Heroku's router gives 30
+STOP_BUDGET = 10.0  # seconds for the digest when the process ends
 
 log = logging.getLogger(__name__)
 
@@ -49,16 +57,17 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
         log.warning(warning)
     send = console.show if settings.webhook_url == CONSOLE else Webhook(settings.webhook_url).post
 
-    def build(alerts: Sequence[Alert], plain: bool = False) -> Message:
-        message = build_message(alerts, settings.fields)
-        return plain_form(message) if plain else message
+    def build(alerts: Sequence[Alert], form: str = FORMS[0], digest: bool = False) -> Message:
+        return build_message(alerts, settings.fields, form, digest)
 
-    outbox = Outbox(build, send)
+    outbox = Outbox(build, send, settings.digest_seconds)
+    atexit.register(outbox.close, STOP_BUDGET)
     app = Flask(__name__, static_folder=None)
 
     @app.post("/api/logs", provide_automatic_options=False)
     def logs() -> Response:
-        return receive(settings, outbox)
+        g.started = time.monotonic()
+        return receive(settings, outbox, g.started + BUDGET)
 
     @app.get("/healthz", provide_automatic_options=False)
     def healthz() -> Response:
@@ -67,9 +76,17 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     @app.errorhandler(HTTPException)
     def failed(error: HTTPException) -> Response:
         hint = {404: "deliveries go to POST /api/logs", 405: "use POST /api/logs"}
-        response = answer(error.code or 500, hint.get(error.code or 500, error.name))
+        response = answer(error.code or 500, hint.get(error.code or 500, error.description or ""))
         if isinstance(error, MethodNotAllowed):
             response.headers["Allow"] = ", ".join(error.valid_methods or ())
+        return response
+
+    @app.after_request
+    def log_delivery(response: Response) -> Response:
+        if "started" in g:
+            milliseconds = (time.monotonic() - g.started) * 1000
+            counts = "".join(f" {name}={count}" for name, count in g.get("counts", {}).items())
+            log.info("delivery status=%d%s ms=%.0f", response.status_code, counts, milliseconds)
         return response
 
     @app.cli.command("send-test")
@@ -91,53 +108,41 @@ def answer(status: int, body: str = "") -> Response:
     return Response(f"{body}\n", status, content_type="text/plain; charset=utf-8")
 
 
-def receive(settings: Settings, outbox: Outbox) -> Response:
-    """Take the current request's delivery and answer it; the README's table says what when."""
-    started = time.monotonic()
-    response, outcome, counts = _handle(settings, outbox, started + BUDGET)
-    milliseconds = (time.monotonic() - started) * 1000
-    status = response.status_code
-    log.info("delivery status=%d%s ms=%.0f outcome=%s", status, counts, milliseconds, outcome)
-    return response
+def receive(settings: Settings, outbox: Outbox, deadline: float) -> Response:
+    """Take the current request's delivery and answer it; the README's table says what when.
 
-
-def _handle(settings: Settings, outbox: Outbox, deadline: float) -> tuple[Response, str, str]:
-    """The response to the current request; for the log, what became of it and the counts."""
-    if not _is_authorized(settings.token):
-        with suppress(RequestEntityTooLarge, UnreadableDelivery):
-            _read_body(limit=0)
-        return answer(401, "the Authorization header is not the token"), "unauthorized", ""
+    Leaves in flask.g what the log says of it. Raises HTTPException for what cannot be taken.
+    """
+    _check_authorization(settings.token)
     try:
         events, problems = read_events(_read_body(MAX_BODY))
-    except RequestEntityTooLarge:
-        return answer(413, f"the body is over {MAX_BODY} bytes (10 MiB)"), "too_large", ""
     except UnreadableDelivery as error:
-        return answer(400, str(error)), "unreadable", ""
-    skipped = problems.total() if problems else 0
+        raise BadRequest(str(error)) from error
+    alerts = settings.alert_filter.alerts(events)
+    skipped = problems.total()
+    g.counts = {"events": len(events), "alerts": len(alerts), "skipped": skipped}
     if skipped:
         why = ", ".join(f"{count} × {problem}" for problem, count in problems.items())
         log.warning("delivery skipped=%d of %d items: %s", skipped, skipped + len(events), why)
-    alerts = settings.alert_filter.alerts(events)
-    counts = f" events={len(events)} alerts={len(alerts)} skipped={skipped}"
     if not alerts:
-        return answer(204), "no_alerts", counts
+        return answer(204)
     delivery = outbox.deliver(alerts, deadline)
     outcome = delivery.outcome or Outcome(Verdict.UNAVAILABLE)
-    counts += f" duplicates={delivery.duplicates} slack={outcome.status or 'none'}"
-    return _answer_to(outcome), outcome.verdict.value, counts
+    g.counts |= {"collected": delivery.collected, "slack": outcome.status or "none"}
+    return _answer_to(delivery, outcome)
 
 
-def _is_authorized(token: str) -> bool:
-    """Whether the request carries the token, as it is or after `Bearer`; in constant time."""
-    if not token:
-        return True
+def _check_authorization(token: str) -> None:
+    """Raise Unauthorized unless the request has the token, as it is or after `Bearer`."""
     # WSGI hands headers over as Latin-1 (PEP 3333); compare_digest takes only bytes beyond ASCII.
     header = request.environ.get("HTTP_AUTHORIZATION", "").encode("latin-1", "replace").strip()
-    expected = os.fsencode(token)
-    if hmac.compare_digest(header, expected):
-        return True
     scheme, _, value = header.partition(b" ")
-    return hmac.compare_digest(value.strip(), expected) and scheme.lower() == b"bearer"
+    expected, bearer = os.fsencode(token), scheme.lower() == b"bearer"
+    as_it_is = hmac.compare_digest(header, expected)
+    if token and not as_it_is and not (bearer and hmac.compare_digest(value.strip(), expected)):
+        with suppress(HTTPException):
+            _read_body(limit=0)
+        raise Unauthorized("the Authorization header is not the token")
 
 
 def _read_body(limit: int) -> bytes:
@@ -153,20 +158,26 @@ def _read_body(limit: int) -> bytes:
             if size <= limit:
                 chunks.append(chunk)
     except Exception as error:  # gunicorn's own, for broken chunks; a client that went away
-        raise UnreadableDelivery(ENDED_EARLY) from error
+        raise BadRequest("the body ended early, or its chunks are broken") from error
     if size > limit:
-        raise RequestEntityTooLarge
+        raise RequestEntityTooLarge(f"the body is over {limit} bytes (10 MiB)")
     if size < (length or 0):  # gunicorn says nothing of a body that is cut short
-        raise UnreadableDelivery(ENDED_EARLY)
+        raise BadRequest("the body ended early")
     return b"".join(chunks)
 
 
-def _answer_to(outcome: Outcome) -> Response:
+def _answer_to(delivery: Delivery, outcome: Outcome) -> Response:
+    wait = math.ceil(outcome.retry_after or 1)
+    if delivery.collected:
+        by = datetime.now(UTC) + timedelta(seconds=wait)
+        count = delivery.collected
+        what = "1 alert goes" if count == 1 else f"{count} alerts go"
+        return answer(200, f"ok: {what} out with the next digest, by {by:%H:%M:%S} UTC")
     if outcome.verdict is Verdict.ACCEPTED:
         return answer(200, "ok")
     if outcome.verdict is Verdict.UNAVAILABLE:
         response = answer(503, f"{outcome.reason}; not delivered, please send it again")
-        response.headers["Retry-After"] = str(math.ceil(outcome.retry_after or 1))
+        response.headers["Retry-After"] = str(wait)
         return response
     return answer(502, f"{outcome.reason}: {advice(outcome)}")
 
@@ -177,6 +188,5 @@ def _sample_alert() -> Alert:
         "description": "Test alert: this service can post to Slack",
         "date": datetime.now(UTC).isoformat(),
         "client_name": "flask send-test",
-        "log_id": "",
     }
     return read_alert(event, "failure")

@@ -19,7 +19,7 @@ preload_app = True
 
 # Seconds that a stopping process gives its deliveries, which are answered within 10 anyway;
 # Heroku kills it after 30 (https://devcenter.heroku.com/articles/dynos#shutdown).
-graceful_timeout = 15
+graceful_timeout = 28
 
 # Seconds that an idle connection is kept, without a thread, for the client's next delivery. How
 # long a request may take to come in is READ_TIMEOUT in worker.py: gunicorn has no setting for it.

@@ -9,12 +9,16 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
 from alerts import DEFAULT_FIELDS, FIELDS, Alert, Value
 
 Message = dict[str, Any]  # what Slack's webhook takes, as JSON
+# What a message looks like, and looks like next where Slack calls that malformed: the same facts
+# as text only, then nothing that anyone typed.
+FORMS = ("full", "plain", "counts")
 
 MAX_SINGLE = 3  # events that get an attachment each; past it, like events share one
 MAX_ATTACHMENTS = 10  # that a person reads; Slack recommends 20 and refuses over 100
@@ -32,15 +36,27 @@ MAX_REST = 40  # log types that the last attachment counts by name
 
 COLOURS = {"failure": "#e01e5a", "limit": "#ecb22e", "": "#1d9bd1"}
 GREY = "#9e9e9e"
+EPOCH = datetime.fromtimestamp(0, UTC)
+ALL_LOGS = "see Auth0's own logs, https://manage.auth0.com/#/logs"
 WIDE = ("Cause", "Latest description", "User agent")  # labels whose values are sentences
 
 
-def build_message(alerts: Sequence[Alert], fields: Sequence[str] = DEFAULT_FIELDS) -> Message:
+def build_message(
+    alerts: Sequence[Alert],
+    fields: Sequence[str] = DEFAULT_FIELDS,
+    form: str = FORMS[0],
+    digest: bool = False,
+) -> Message:
     """The message that stands for all the alerts, of which there is at least one.
 
-    Never raises for any alert; never larger than MAX_BYTES, as encoded.
+    Never raises for any alert; never larger than MAX_BYTES, as encoded. `digest`: says that it
+    is one, and since when.
     """
-    groups, headline = _groups(alerts), _headline(alerts)
+    headline = _headline(alerts, digest)
+    if form == "counts":
+        known = [alert if alert.name else replace(alert, code="unknown type") for alert in alerts]
+        return {"text": f"{_headline(known, digest)}\nSlack refused the details: {ALL_LOGS}"}
+    groups = _groups(alerts)
     shown = MAX_ATTACHMENTS if len(groups) <= MAX_ATTACHMENTS else MAX_ATTACHMENTS - 1
     labels = [label for field in fields for label in FIELDS[field]]
     for room in ROOMS:  # pragma: no branch - in the last, any message fits
@@ -53,7 +69,7 @@ def build_message(alerts: Sequence[Alert], fields: Sequence[str] = DEFAULT_FIELD
         message = {"text": headline, "attachments": attachments}
         if len(encode(message)) <= MAX_BYTES:
             break
-    return message
+    return _plain(message) if form == "plain" else message
 
 
 def encode(message: Message) -> bytes:
@@ -61,8 +77,8 @@ def encode(message: Message) -> bytes:
     return json.dumps(message, ensure_ascii=False).encode()
 
 
-def plain_form(message: Message) -> Message:
-    """The same facts as text only, for when Slack refuses a message as malformed."""
+def _plain(message: Message) -> Message:
+    """The same facts as text only."""
     lines = [message["text"].replace("*", "")]
     for attachment in message["attachments"]:
         parts = [attachment["title"], attachment.get("text", "")]
@@ -77,10 +93,12 @@ def plain_form(message: Message) -> Message:
     return {"text": text, "mrkdwn": False, "unfurl_links": False, "unfurl_media": False}
 
 
-def _headline(alerts: Sequence[Alert]) -> str:
+def _headline(alerts: Sequence[Alert], digest: bool) -> str:
     """The message's `text`, which is the phone's notification too."""
-    tenants = {alert.tenant for alert in alerts}
+    tenants, times = {alert.tenant for alert in alerts}, _times(alerts)
     place = f" in {alerts[0].tenant}" if len(tenants) == 1 and alerts[0].tenant else ""
+    if digest:
+        place += f", digest since {_span(times[:1])}" if times else ", digest"
     if len(alerts) == 1:
         return f"*Auth0 log alert* {_escape(alerts[0].name or alerts[0].code)}{place}"
     types = Counter(alert.code for alert in alerts)
@@ -125,8 +143,8 @@ def _split(alerts: Sequence[Alert], key: Any) -> list[list[Alert]]:
 
 def _attachment(group: list[Alert], labels: Sequence[str], room: int) -> dict[str, Any]:
     """One attachment, for one event or for a group of like events."""
-    timed = sorted((alert.time, n) for n, alert in enumerate(group) if alert.time)
-    newest = group[timed[-1][1]] if timed else group[-1]
+    times = _times(group)
+    newest = max(group, key=lambda alert: alert.time or EPOCH) if times else group[-1]
     alike = all(alert.description == newest.description for alert in group)
     words = newest.description if alike or not newest.name else newest.name
     words = words or newest.name or "Auth0 log event"
@@ -134,6 +152,7 @@ def _attachment(group: list[Alert], labels: Sequence[str], room: int) -> dict[st
     ending = f" [type: {_text(newest.code, min(100, room // 2))}]{count}"
     title = _cut(_escape(words), max(room - len(ending), 1)) + ending
     adds = newest.name.lower() not in words.lower()
+    span = _span(times) if len(group) > 1 else ""
     fields = [_field(label, group, newest, alike, room) for label in labels]
     shown = [field for field in fields if field]
     attachment = {
@@ -141,9 +160,7 @@ def _attachment(group: list[Alert], labels: Sequence[str], room: int) -> dict[st
         "fallback": title,
         "title": title,
         "title_link": newest.link,
-        "text": " · ".join(
-            filter(None, [_escape(newest.name) if adds else "", _span([time for time, _ in timed])])
-        ),
+        "text": " · ".join(filter(None, [_escape(newest.name) if adds else "", span])),
         "fields": shown,
         "mrkdwn_in": ["fields"] if shown else [],
         "footer": newest.tenant or _text(" ".join(newest.values.get("Hostname", ())), 100),
@@ -162,15 +179,18 @@ def _rest(groups: list[list[Alert]]) -> dict[str, Any]:
     return {"color": GREY, "fallback": title, "title": title, "text": ", ".join(counts)}
 
 
+def _times(alerts: Sequence[Alert]) -> list[datetime]:
+    return sorted(alert.time for alert in alerts if alert.time)
+
+
 def _span(times: list[datetime]) -> str:
-    """The time that several events span, in words; empty for one event."""
-    if len(times) < 2:
+    """The time that events span, in words, to the second."""
+    if not times:
         return ""
-    first, last = times[0], times[-1]
-    if first.replace(microsecond=0) == last.replace(microsecond=0):
-        return f"{first:%Y-%m-%d %H:%M:%S} UTC"
-    until = f"{last:%H:%M:%S}" if first.date() == last.date() else f"{last:%Y-%m-%d %H:%M:%S}"
-    return f"{first:%Y-%m-%d %H:%M:%S} to {until} UTC"
+    first, last = (f"{time:%Y-%m-%d %H:%M:%S}" for time in (times[0], times[-1]))
+    if first == last:
+        return f"{first} UTC"
+    return f"{first} to {last.removeprefix(first[:11])} UTC"
 
 
 def _field(

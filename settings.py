@@ -1,5 +1,6 @@
 """Settings: the environment variables, read and checked once, at start-up."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -11,6 +12,8 @@ from alerts import read_fields
 from filters import AlertFilter, read_filter
 from logs import LEVELS
 
+DIGEST_SECONDS = 60  # between two digests of what a storm repeats
+MAX_DIGEST_SECONDS = 3600
 CONSOLE = "console:"  # the webhook URL that means: print the messages
 EXAMPLE_TOKEN = "AUTH0_LOG_STREAM_TOKEN_VALUE"  # noqa: S105 - what .env.example has, to be replaced
 
@@ -23,6 +26,7 @@ class Settings:
     token: str = field(repr=False)  # empty: the endpoint is open
     alert_filter: AlertFilter
     fields: tuple[str, ...]
+    digest_seconds: int  # 0: no digest
     log_level: str
     warnings: tuple[str, ...]  # what is allowed but hardly meant
 
@@ -63,11 +67,19 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         f"ALERT_TYPES has {entry!r}, which matches no log type known today: is it mistyped?"
         for entry in unmatched
     ]
+    digest = variable("ALERT_DIGEST_SECONDS") or str(DIGEST_SECONDS)
+    if not re.fullmatch("[0-9]{1,4}", digest) or int(digest) > MAX_DIGEST_SECONDS:
+        raise ValueError(
+            f"ALERT_DIGEST_SECONDS is {digest!r}: give whole seconds, {MAX_DIGEST_SECONDS} at most,"
+            " or 0 for no digest"
+        )
     log_level = variable("LOG_LEVEL") or "INFO"
     if log_level.upper() not in LEVELS:
         raise ValueError(f"LOG_LEVEL is {log_level!r}: give one of {', '.join(LEVELS)}")
     url = _webhook_url(variable("SLACK_WEBHOOK_URL"))
-    return Settings(url, token, alert_filter, fields, log_level.upper(), tuple(warnings))
+    return Settings(
+        url, token, alert_filter, fields, int(digest), log_level.upper(), tuple(warnings)
+    )
 
 
 def _webhook_url(value: str) -> str:

@@ -5,9 +5,7 @@ lets an exception out: those of requests and urllib3 quote it.
 """
 
 import re
-import time
 from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
 from enum import Enum
 
 import requests
@@ -15,13 +13,12 @@ import requests
 from message import Message, encode
 
 CONNECT_TIMEOUT = 3.05  # seconds; over 3, a lost first packet's retransmission, as requests says
-READ_TIMEOUT = 10.0  # seconds; longer than any request waits, so that a late answer is heard
+READ_TIMEOUT = 50.0  # seconds; Slack may accept a message that late, and unheard it is doubled
 MAX_ANSWER = 1000  # bytes of Slack's answer that are read; its words are short
-MAX_HOLD = 86_400.0  # seconds; the longest Retry-After that is honoured
+MAX_HOLD = 600  # seconds; the longest Retry-After that is honoured
 # Slack and Mattermost and Discord's /slack answer `ok`, Rocket.Chat this JSON.
 ACCEPTED_ANSWERS = ("ok", '{"success":true}')
 
-_SECONDS = re.compile(r"[0-9]+(\.[0-9]+)?")
 _WORD = re.compile(r"[a-z][a-z_]{2,60}")
 _REPLACE_WEBHOOK = "the webhook is gone: make a new one in Slack and set SLACK_WEBHOOK_URL to it"
 _ASK_ADMIN = "a Slack admin forbids it: ask them, or make a webhook for another channel"
@@ -93,7 +90,7 @@ def advice(outcome: Outcome) -> str:
     if outcome.verdict is Verdict.UNAVAILABLE:
         return "nothing, if it passes; else see https://slack-status.com and this machine's network"
     if outcome.verdict is Verdict.MALFORMED:
-        return "please report this as a bug; a rich message is sent once more as plain text"
+        return "please report this as a bug; it goes out as plain text or mere counts"
     return ADVICE.get(outcome.reason, _CHECK_URL)
 
 
@@ -105,27 +102,21 @@ def _outcome(response: requests.Response, answer: str) -> Outcome:
     # Only a word of Slack's own form is passed on: a proxy's error page may quote the URL.
     reason = answer if _WORD.fullmatch(answer) else f"HTTP {status}"
     if status == 429:
-        hold = retry_after(response.headers.get("Retry-After", ""), time.time())
+        hold = retry_after(response.headers.get("Retry-After", ""))
         return Outcome(Verdict.UNAVAILABLE, "Slack's rate limit is reached", status, hold)
     if status >= 500:
         return Outcome(Verdict.UNAVAILABLE, f"Slack failed: {reason}", status)
-    # A 400 with a word that has advice is about the webhook; with any other, about the message.
-    if status == 413 or (status == 400 and reason not in ADVICE):
+    # With a word that has advice it is about the webhook; with any other about the message, which
+    # a proxy on the way may refuse too.
+    if status in (400, 403, 413) and reason not in ADVICE:
         return Outcome(Verdict.MALFORMED, reason, status)
     return Outcome(Verdict.REFUSED, reason, status)
 
 
-def retry_after(header: str, now: float) -> float | None:
-    """The seconds that a Retry-After header asks for (RFC 9110, 10.2.3), None if it says nothing.
+def retry_after(header: str) -> float | None:
+    """The seconds that a Retry-After header asks for, None if it says nothing.
 
-    `now` is in seconds since the epoch, for the header's other form, a date.
+    Slack documents whole seconds (https://docs.slack.dev/apis/web-api/rate-limits).
     """
     header = header.strip()
-    if _SECONDS.fullmatch(header):
-        seconds = float(header)
-    else:
-        try:
-            seconds = parsedate_to_datetime(header).timestamp() - now
-        except (ValueError, OverflowError):
-            return None
-    return min(max(seconds, 0.0), MAX_HOLD)
+    return min(int(header[:9]), MAX_HOLD) if re.fullmatch("[0-9]+", header) else None

@@ -56,6 +56,17 @@ MAX_ATTEMPTS = 20  # of one delivery
 MAX_RETRY_WAIT = 5.0  # seconds
 MAX_BURST_RATIO = 1.25
 
+# A storm of one log type, and the same without a digest.
+STORM_DELIVERIES = 300
+STORM_INTERVAL = 0.2  # seconds
+MAX_STORM_MESSAGES = 12  # ten, one for the minute, and one at the stop
+MAX_STORM_ANSWER = 1.5  # seconds, p99
+
+# A storm of very many.
+MASS_DELIVERIES = 600
+MASS_EVENTS = 100  # of each
+MASS_SECONDS = 60.0
+
 # Deliveries without alerts.
 CONNECTIONS = 4
 ROUNDS = 20  # for each size of delivery; in each, both servers have a turn
@@ -65,6 +76,7 @@ DELIVERY_SIZES = (1, 100)  # events
 MIN_THROUGHPUT_RATIO = 0.9
 
 MAX_MEMORY = 90.0  # MiB
+MAX_STORM_MEMORY = 95.0  # MiB, which are 100 MB
 
 
 @dataclass(frozen=True)
@@ -146,7 +158,7 @@ def main() -> None:
     print()
     print("| Measurement | Service | Beside | Ratio | Target | |")
     print("|---|---|---|---|---|---|", flush=True)
-    for measure in (formatting, lone_alerts, loads):
+    for measure in (formatting, lone_alerts, loads, storms, masses):
         for row in measure():
             print(row.markdown(), flush=True)
 
@@ -233,7 +245,10 @@ def _time_post(session: requests.Session, url: str, body: bytes) -> float:
 
 def loads() -> Iterator[Row]:
     """A burst of alerts, then deliveries without any, and the same service's memory after each."""
-    with stub_process(SLACK_INTERVAL) as stub, server(SLACK_WEBHOOK_URL=stub.url) as service:
+    with (
+        stub_process(SLACK_INTERVAL) as stub,
+        server(SLACK_WEBHOOK_URL=stub.url, ALERT_DIGEST_SECONDS="0") as service,
+    ):
         requests.get(f"{service.url}/healthz", timeout=TIMEOUT)  # until the worker runs
         idle = memory_row("idle", service)
         yield from burst(service, stub)
@@ -284,6 +299,68 @@ def burst(service: Server, stub: StubProcess) -> Iterator[Row]:
         f"{seconds / bound:.2f}",
         f"≤ {MAX_BURST_RATIO:g}",
         seconds / bound <= MAX_BURST_RATIO,
+    )
+
+
+def storms() -> Iterator[Row]:
+    """A minute of five failed logins a second, with a digest and without, side by side."""
+    with ThreadPoolExecutor(2) as pool:
+        (seconds, texts), (_, without) = pool.map(_storm, ("60", "0"))
+    shown = sum(_events_in(text) for text in texts)
+    p99 = _percentile(seconds, 99)
+    what = f"Storm: {STORM_DELIVERIES} failures in {STORM_DELIVERIES * STORM_INTERVAL:.0f} s,"
+    yield Row(
+        f"{what} messages",
+        f"{len(texts)} messages, {shown} events shown",
+        f"without a digest {len(without)} messages",
+        f"{len(texts) / len(without):.2f}",
+        f"≤ {MAX_STORM_MESSAGES}, all shown",
+        len(texts) <= MAX_STORM_MESSAGES and shown == STORM_DELIVERIES,
+    )
+    met = p99 < MAX_STORM_ANSWER
+    yield Row("Storm, p99 of the answers", f"{p99:.2f} s", target="< 1.5 s", met=met)
+
+
+def _storm(digest_seconds: str) -> tuple[list[float], list[str]]:
+    """The seconds that each answer took, and the texts of the messages that were shown."""
+
+    def deliver(_: int) -> float:
+        started = time.monotonic()
+        assert service.deliver([event()]).status_code == 200
+        return time.monotonic() - started
+
+    with stub_process(SLACK_INTERVAL) as stub, ThreadPoolExecutor(CONCURRENT_DELIVERIES) as pool:
+        with server(SLACK_WEBHOOK_URL=stub.url, ALERT_DIGEST_SECONDS=digest_seconds) as service:
+            answers = []
+            for n in range(STORM_DELIVERIES):
+                answers.append(pool.submit(deliver, n))
+                time.sleep(STORM_INTERVAL)
+            seconds = [answer.result() for answer in answers]
+        return seconds, [post.text for post in stub.posts() if post.status == 200]
+
+
+def masses() -> Iterator[Row]:
+    """Very many alerts within a minute: all shown, in little memory."""
+    with stub_process(SLACK_INTERVAL) as stub:
+        with server(SLACK_WEBHOOK_URL=stub.url) as service, ThreadPoolExecutor(8) as pool:
+            most, started = 0.0, time.monotonic()
+            for n in range(MASS_DELIVERIES):
+                _sleep_until(started + n * MASS_SECONDS / MASS_DELIVERIES)
+                pool.submit(service.deliver, [event() for _ in range(MASS_EVENTS)])
+                if n % 20 == 0:
+                    pids = [service.process.pid, *_children(service.process.pid)]
+                    most = max(most, sum(_memory(pid, "Pss") for pid in pids))
+        texts = [post.text for post in stub.posts() if post.status == 200]
+    shown, sent = sum(map(_events_in, texts)), MASS_DELIVERIES * MASS_EVENTS
+    yield Row(
+        f"{sent:,} alerts within {MASS_SECONDS:.0f} s, events",
+        f"{shown:,} shown in {len(texts)} messages",
+        target=f"{sent:,}",
+        met=shown == sent,
+    )
+    met = most < MAX_STORM_MEMORY
+    yield Row(
+        "The same, most memory, PSS", f"{most:.0f} MiB", target=f"< {MAX_STORM_MEMORY:g}", met=met
     )
 
 

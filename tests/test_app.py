@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 import app
 import outbox
+from digest import BURST
 from tests.events import event, success
 
 WEBHOOK = "https://hooks.slack.example/services/T0/B0/secret"
@@ -178,6 +179,23 @@ def test_retry_after_passes_on_what_slack_said(
     assert deliver(client, [event()]).headers["Retry-After"] == "30"
 
 
+def test_what_joins_the_digest_is_answered_200_with_when_it_goes_out(
+    slack: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(outbox, "INTERVAL", 0.0)
+    client = app.create_app(SETTINGS).test_client()
+    for _ in range(BURST):
+        assert deliver(client, [event()]).text == "ok\n"
+    response = deliver(client, [event(), event(), success(), event()])
+    assert response.status_code == 200
+    shape = r"ok: 3 alerts go out with the next digest, by \d\d:\d\d:\d\d UTC\n"
+    assert re.fullmatch(shape, response.text)
+    assert deliver(client, [event()]).text.startswith("ok: 1 alert goes out with")
+    assert " alerts=3 skipped=0 collected=3 slack=none " in capsys.readouterr().out
+    assert len(slack.calls) == BURST
+
+
 def test_a_redelivery_is_answered_and_not_posted_again(
     client: FlaskClient, slack: responses.RequestsMock
 ) -> None:
@@ -186,15 +204,15 @@ def test_a_redelivery_is_answered_and_not_posted_again(
     assert len(slack.calls) == 1
 
 
-def test_a_refusal_of_the_rich_form_falls_back_to_plain_text(
+def test_a_refusal_falls_back_to_plain_text(
     client: FlaskClient, slack: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox, "INTERVAL", 0.0)
     slack.replace("POST", WEBHOOK, status=400, body="invalid_attachments")
     slack.add("POST", WEBHOOK, body="ok")
     assert deliver(client, [event()]).status_code == 200
-    rich, plain = posted(slack)
-    assert "attachments" in rich
+    full, plain = posted(slack)
+    assert "attachments" in full
     assert "Wrong email or password. [type: fp]" in plain["text"]
 
 
@@ -272,12 +290,11 @@ def test_a_line_per_delivery(
     lines = [re.sub(r"ms=[0-9]+", "ms=?", line.split(" ", 1)[1]) for line in log.splitlines()]
     assert lines == [
         "WARNING delivery skipped=1 of 4 items: 1 × an item is not an object",
-        "INFO message deliveries=1 alerts=1 form=rich slack=200 ms=? outcome=accepted",
-        "INFO delivery status=200 events=3 alerts=2 skipped=1 duplicates=1 slack=200 ms=?"
-        " outcome=accepted",
-        "INFO delivery status=204 events=1 alerts=0 skipped=0 ms=? outcome=no_alerts",
-        "INFO delivery status=400 ms=? outcome=unreadable",
-        "INFO delivery status=401 ms=? outcome=unauthorized",
+        "INFO message deliveries=1 alerts=1 collected=0 form=full slack=200 ms=? outcome=accepted",
+        "INFO delivery status=200 events=3 alerts=2 skipped=1 collected=0 slack=200 ms=?",
+        "INFO delivery status=204 events=1 alerts=0 skipped=0 ms=?",
+        "INFO delivery status=400 ms=?",
+        "INFO delivery status=401 ms=?",
     ]
     for private in ("neo@example.com", "203.0.113.9", "Wrong email", TOKEN, "secret"):
         assert private not in log

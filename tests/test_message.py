@@ -19,7 +19,6 @@ from message import (
     ROOMS,
     build_message,
     encode,
-    plain_form,
 )
 from tests.events import event
 
@@ -773,15 +772,15 @@ def test_any_events_make_a_safe_bounded_message_that_counts_them(
 
 @given(few | floods)
 def test_the_plain_form_of_any_message_is_safe_and_bounded(events: list[dict[str, Any]]) -> None:
-    plain = plain_form(build_message(alerts(*({"data": data} for data in events))))
+    plain = build_message(alerts(*({"data": data} for data in events)), form="plain")
     assert len(plain["text"]) <= MAX_TEXT
     assert not re.search(r"[<>]|&(?!amp;|lt;|gt;)", plain["text"])
     assert json.loads(encode(plain)) == plain
 
 
 def test_a_long_plain_form_ends_between_two_events() -> None:
-    message = build_message(alerts(*[event(type=f"f{n}", description="x" * 500) for n in range(9)]))
-    text = plain_form(message)["text"]
+    many = alerts(*[event(type=f"f{n}", description="x" * 500) for n in range(9)])
+    text = build_message(many, form="plain")["text"]
     assert MAX_TEXT - 500 < len(text) <= MAX_TEXT
     assert text.endswith("\n…")
     for line in text.splitlines()[1:-1]:
@@ -789,8 +788,8 @@ def test_a_long_plain_form_ends_between_two_events() -> None:
 
 
 def test_the_plain_form_says_the_same() -> None:
-    message = build_message(alerts(event(log_id="1"), event(log_id="2", type="f", description="")))
-    assert plain_form(message) == {
+    two = alerts(event(log_id="1"), event(log_id="2", type="f", description=""))
+    assert build_message(two, form="plain") == {
         "text": "Auth0 log alert 2 events in acme: 1 × fp, 1 × f\n"
         "• Wrong email or password. [type: fp] · Failed Login (Incorrect Password)"
         " · Client: Default App aI61p8I8aFjmYRliLWgvM9ev97kCCNDB · User: neo@example.com"
@@ -806,3 +805,33 @@ def test_the_plain_form_says_the_same() -> None:
         "unfurl_links": False,
         "unfurl_media": False,
     }
+
+
+def test_the_counts_hold_nothing_that_anyone_typed() -> None:
+    typed = dict.fromkeys(["description", "user_name", "client_name", "hostname"], "typed")
+    many = alerts(event(**typed), event(**typed), event(type="typed_failed", **typed))
+    assert build_message(many, tuple(FIELDS), form="counts") == {
+        "text": "*Auth0 log alert* 3 events in acme: 2 × fp, 1 × unknown type\n"
+        "Slack refused the details: see Auth0's own logs, https://manage.auth0.com/#/logs"
+    }
+    (one,) = alerts(event(type="typed_failed", tenant_name="<typed>", **typed))
+    assert build_message([one], form="counts")["text"].startswith(
+        "*Auth0 log alert* unknown type\n"
+    )
+
+
+# The digest.
+
+
+@pytest.mark.parametrize(
+    ("dates", "text"),
+    [
+        ([9, 3, 7], "3 events in acme, digest since 2026-11-22 10:00:03 UTC: 3 × fp"),
+        ([9], "Failed Login (Incorrect Password) in acme, digest since 2026-11-22 10:00:09 UTC"),
+        ([None, None], "2 events in acme, digest: 2 × fp"),
+    ],
+)
+def test_a_digest_says_that_it_is_one_and_since_when(dates: list[int | None], text: str) -> None:
+    many = [event(date=None if second is None else at(second)) for second in dates]
+    message = build_message(alerts(*many), digest=True)
+    assert message["text"] == f"*Auth0 log alert* {text}"

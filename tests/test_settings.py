@@ -18,6 +18,7 @@ def test_the_defaults() -> None:
     assert settings.webhook_url == WEBHOOK
     assert settings.token == "t"
     assert settings.fields == DEFAULT_FIELDS
+    assert settings.digest_seconds == 60
     assert settings.log_level == "INFO"
     assert sum(group is not None for group in settings.alert_filter.judged.values()) == 91
     assert settings.warnings == ()
@@ -30,6 +31,7 @@ def test_all_of_them() -> None:
         ALERT_TYPES="w",
         ALERT_IGNORE="^x",
         SLACK_FIELDS="ip",
+        ALERT_DIGEST_SECONDS="3600",
         LOG_LEVEL="debug",
     )
     assert settings.webhook_url == WEBHOOK
@@ -37,7 +39,9 @@ def test_all_of_them() -> None:
     assert settings.alert_filter.wanted == ["w"]
     assert settings.alert_filter.ignore
     assert settings.fields == ("ip",)
+    assert settings.digest_seconds == 3600
     assert settings.log_level == "DEBUG"
+    assert read(ALERT_DIGEST_SECONDS="0").digest_seconds == 0
 
 
 @pytest.mark.parametrize(
@@ -96,6 +100,11 @@ def test_a_missing_webhook_url_is_named(environ: dict[str, str]) -> None:
         ("ALERT_IGNORE", "("),
         ("SLACK_FIELDS", "email"),
         ("LOG_LEVEL", "loud"),
+        ("ALERT_DIGEST_SECONDS", "a minute"),
+        ("ALERT_DIGEST_SECONDS", "-1"),
+        ("ALERT_DIGEST_SECONDS", "1.5"),
+        ("ALERT_DIGEST_SECONDS", "3601"),
+        ("ALERT_DIGEST_SECONDS", "٣"),
     ],
 )
 def test_a_wrong_variable_is_named_and_quoted(variable: str, value: str) -> None:

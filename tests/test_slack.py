@@ -1,8 +1,6 @@
 """Slack: what is posted, what each answer means, and what to do about it."""
 
 import json
-from datetime import UTC, datetime
-from email.utils import format_datetime
 from typing import Any
 
 import pytest
@@ -49,6 +47,7 @@ def test_posts_the_message_as_json(slack: responses.RequestsMock) -> None:
         (400, "no_text", Verdict.MALFORMED, "no_text"),
         (400, "something_new", Verdict.MALFORMED, "something_new"),
         (413, "", Verdict.MALFORMED, "HTTP 413"),
+        (403, "<html>Blocked by policy</html>", Verdict.MALFORMED, "HTTP 403"),
         (400, "invalid_token", Verdict.REFUSED, "invalid_token"),
         (400, "user_not_found", Verdict.REFUSED, "user_not_found"),
         (403, "invalid_token", Verdict.REFUSED, "invalid_token"),
@@ -97,20 +96,16 @@ def test_says_how_long_slack_wants_to_be_left_alone(slack: responses.RequestsMoc
     assert post().retry_after == 30
 
 
-NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
-
-
 @pytest.mark.parametrize(
     ("header", "seconds"),
     [
         ("30", 30),
         (" 30 ", 30),
         ("0", 0),
-        ("1.5", 1.5),
-        (format_datetime(NOW.replace(minute=1), usegmt=True), 60),
-        (format_datetime(NOW.replace(year=2025), usegmt=True), 0),
-        ("9" * 400, MAX_HOLD),
-        ("Sun, 06 Nov 9994 08:49:37 GMT", MAX_HOLD),
+        ("90000", MAX_HOLD),
+        ("9" * 5000, MAX_HOLD),
+        ("1.5", None),
+        ("Sun, 06 Nov 9994 08:49:37 GMT", None),
         ("", None),
         ("soon", None),
         ("-5", None),
@@ -120,7 +115,7 @@ NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
     ],
 )
 def test_retry_after(header: str, seconds: float | None) -> None:
-    assert retry_after(header, NOW.timestamp()) == seconds
+    assert retry_after(header) == seconds
 
 
 @pytest.mark.parametrize(

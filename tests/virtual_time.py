@@ -44,14 +44,13 @@ class VirtualTime(threading.Condition):
                 self.wait(until - self.now)
 
     def run(self, *functions: Callable[[], object]) -> None:
-        """Run the functions at once, each in a thread, to the end of all."""
+        """Run the functions at once, each in a thread, to the end of all that they start."""
         self._threads = len(functions)
-        threads = [threading.Thread(target=self._live, args=(f,), daemon=True) for f in functions]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(STUCK_AFTER)
-        assert not any(thread.is_alive() for thread in threads), "stuck"
+        for function in functions:
+            threading.Thread(target=self._live, args=(function,), daemon=True).start()
+        with self:
+            while self._threads:
+                assert super().wait(STUCK_AFTER), "stuck: a thread neither waits nor ends"
 
     def start(self, function: Callable[[], object]) -> None:
         """Run a function on one more thread; called with the lock held."""
@@ -67,8 +66,11 @@ class VirtualTime(threading.Condition):
             with self:
                 self._threads -= 1
                 self._jump_if_all_wait()
+                super().notify_all()  # for `run`
 
     def _jump_if_all_wait(self) -> None:
         if self._sleepers and len(self._sleepers) == self._threads:
             self.now = max(self.now, min(self._sleepers.values()))
-            self.notify_all()
+            # As in real time, only those whose time has come wake up: who is not told, sleeps.
+            self._sleepers = {who: at for who, at in self._sleepers.items() if at > self.now}
+            super().notify_all()

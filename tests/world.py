@@ -1,0 +1,133 @@
+"""A world for the outbox, in virtual time: Slack answers as scripted, deliveries come when told."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from alerts import Alert, read_alert
+from message import Message
+from outbox import Delivery, Outbox
+from slack import Outcome, Verdict
+from tests.virtual_time import VirtualTime
+
+BUDGET = 9.0
+OK = Outcome(Verdict.ACCEPTED, "ok", 200)
+FAILED = Outcome(Verdict.UNAVAILABLE, "Slack failed: HTTP 500", 500)
+MALFORMED = Outcome(Verdict.MALFORMED, "invalid_attachments", 400)
+NO_SERVICE = Outcome(Verdict.REFUSED, "no_service", 404)
+
+
+def limited(seconds: float) -> Outcome:
+    return Outcome(Verdict.UNAVAILABLE, "Slack's rate limit is reached", 429, seconds)
+
+
+def alert(log_id: Any, code: str = "f") -> Alert:
+    return replace(read_alert({"type": code}, "failure"), log_id=log_id)
+
+
+class World:
+    """An outbox, a Slack that answers as scripted, and deliveries that arrive when told."""
+
+    def __init__(
+        self, *script: Outcome | BaseException, seconds: float = 0.1, digest: float = 0
+    ) -> None:
+        self.time = VirtualTime()
+        self.script = list(script)
+        self.seconds = seconds  # that Slack takes to answer
+        self.posts: list[tuple[Any, list[Any]]] = []  # when, and the log_ids
+        self.forms: list[str] = []
+        self.digests: list[bool] = []
+        self.shown: list[Any] = []  # the log_ids of the messages that Slack accepted
+        self.in_flight = 0
+        self.stopped_at = 0.0
+        self.virtual = (digest, self.time.clock, self.time, self.time.start)
+        self.outbox = Outbox(self.build, self.send, *self.virtual)
+        self.answers: dict[str, tuple[float, Delivery]] = {}  # by name: when, and what
+        self._arrivals: list[Any] = []
+
+    def build(self, alerts: Sequence[Alert], form: str, digest: bool) -> Message:
+        assert not self.time._is_owned()  # type: ignore[attr-defined] # no lock is held
+        return {"log_ids": [alert.log_id for alert in alerts], "form": form, "digest": digest}
+
+    def send(self, message: Message) -> Outcome:
+        assert not self.time._is_owned()  # type: ignore[attr-defined] # no lock is held
+        assert self.in_flight == 0  # at most one post at a time
+        self.posts.append((self.time.now, message["log_ids"]))
+        self.forms.append(message["form"])
+        self.digests.append(message["digest"])
+        outcome = self.script.pop(0) if self.script else OK
+        self.in_flight += 1
+        self.time.sleep(self.seconds)
+        self.in_flight -= 1
+        if isinstance(outcome, BaseException):
+            raise outcome
+        self.shown += message["log_ids"] if outcome is OK else []
+        return outcome
+
+    def arrive(
+        self,
+        at: float,
+        name: str,
+        *log_ids: object,
+        budget: float = BUDGET,
+        repeat: bool = False,
+        code: str = "f",
+    ) -> None:
+        """A delivery of alerts of one type; `repeat` it until it is accepted, as Auth0 does."""
+
+        def request() -> None:
+            self.time.sleep(at)
+            while True:
+                alerts = [alert(log_id, code) for log_id in log_ids]
+                delivery = self.outbox.deliver(alerts, self.time.now + budget)
+                assert delivery.outcome
+                self.answers[name] = (self.time.now, delivery)
+                if not repeat or delivery.outcome.verdict is Verdict.ACCEPTED:
+                    return
+                self.time.sleep(delivery.outcome.retry_after or 1)
+
+        self._arrivals.append(request)
+
+    def stop(self, at: float, seconds: float = 10.0) -> None:
+        """The service's stop, which waits for the digest for some seconds."""
+
+        def close() -> None:
+            self.time.sleep(at)
+            self.outbox.close(seconds)
+            self.stopped_at = self.time.now
+
+        self._arrivals.append(close)
+
+    def storm(self, count: int, start: float = 0.0, every: float = 1.2, code: str = "f") -> None:
+        """Deliveries of one alert each, one after the other; by default each one finds the pace."""
+        for n in range(count):
+            self.arrive(
+                start + n * every, f"{code}{start:g}.{n}", f"{code}{start:g}.{n}", code=code
+            )
+
+    def collected(self) -> list[str]:
+        """The names of the deliveries that were answered by joining the digest."""
+        return [name for name, (_, delivery) in self.answers.items() if delivery.collected]
+
+    def run(self) -> None:
+        arrivals, self._arrivals = self._arrivals, []
+        self.time.run(*arrivals)
+
+    def outcome(self, name: str) -> Outcome:
+        outcome = self.answers[name][1].outcome
+        assert outcome
+        return outcome
+
+    def verdict(self, name: str) -> Verdict:
+        return self.outcome(name).verdict
+
+    def answered_at(self, name: str) -> float:
+        return self.answers[name][0]
+
+    @property
+    def starts(self) -> list[float]:
+        return [at for at, _ in self.posts]
+
+    @property
+    def posted(self) -> list[Any]:
+        return [log_id for _, log_ids in self.posts for log_id in log_ids]
