@@ -3,7 +3,8 @@
 POST /api/logs    bytes, events (events.py), alerts (filters.py), message (message.py), outcome
                   (outbox.py, slack.py): 2xx only once Slack has said `ok` to every alert, or has
                   shown its log type before and the alert is counted in the next digest.
-GET  /healthz     answers `ok`, and touches nothing.
+GET  /healthz     answers `ok`, and touches nothing: for the platform.
+GET  /status      says whether Slack takes the messages: for a monitor.
 flask send-test   posts a sample alert through the configured webhook.
 """
 
@@ -24,9 +25,9 @@ from werkzeug.exceptions import (
     HTTPException,
     MethodNotAllowed,
     RequestEntityTooLarge,
+    RequestTimeout,
     Unauthorized,
 )
-from werkzeug.wsgi import get_input_stream
 
 import console
 from alerts import Alert, read_alert
@@ -36,6 +37,7 @@ from message import FORMS, Message, build_message
 from outbox import Delivery, Outbox
 from settings import CONSOLE, Settings, read_settings
 from slack import Outcome, Verdict, Webhook, advice
+from status import Status
 
 MAX_BODY = 10 * 1024 * 1024  # bytes; Auth0 documents no limit of its own
 MAX_DRAIN = 4 * MAX_BODY  # bytes that are read of a body that is not wanted
@@ -55,7 +57,13 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     configure(settings.log_level, settings.secrets)
     for warning in settings.warnings:
         log.warning(warning)
-    send = console.show if settings.webhook_url == CONSOLE else Webhook(settings.webhook_url).post
+    post = console.show if settings.webhook_url == CONSOLE else Webhook(settings.webhook_url).post
+    status = Status()
+
+    def send(message: Message) -> Outcome:
+        outcome = post(message)
+        status.note_outcome(outcome)
+        return outcome
 
     def build(alerts: Sequence[Alert], form: str = FORMS[0], digest: bool = False) -> Message:
         return build_message(alerts, settings.fields, form, digest)
@@ -66,17 +74,25 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
 
     @app.post("/api/logs", provide_automatic_options=False)
     def logs() -> Response:
-        g.started = time.monotonic()
-        return receive(settings, outbox, g.started + BUDGET)
+        # The worker says when it had the request, which may have waited for a thread.
+        socket = request.environ.get("gunicorn.socket")
+        g.started = getattr(socket, "handed_over", time.monotonic())
+        return receive(settings, outbox, status, g.started + BUDGET)
 
     @app.get("/healthz", provide_automatic_options=False)
     def healthz() -> Response:
         return answer(200, "ok")
 
+    @app.get("/status", provide_automatic_options=False)
+    def status_line() -> Response:
+        return answer(*status.line())
+
     @app.errorhandler(HTTPException)
     def failed(error: HTTPException) -> Response:
         hint = {404: "deliveries go to POST /api/logs", 405: "use POST /api/logs"}
         response = answer(error.code or 500, hint.get(error.code or 500, error.description or ""))
+        if isinstance(error, Unauthorized):
+            response.headers["WWW-Authenticate"] = "Bearer"
         if isinstance(error, MethodNotAllowed):
             response.headers["Allow"] = ", ".join(error.valid_methods or ())
         return response
@@ -103,17 +119,19 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
 
 def answer(status: int, body: str = "") -> Response:
     """A response of one line of plain text; Auth0 shows it in the stream's Health tab."""
+    response = Response(f"{body}\n" if body else "", status, mimetype="text/plain")
     if not body:
-        return Response(status=status)
-    return Response(f"{body}\n", status, content_type="text/plain; charset=utf-8")
+        del response.headers["Content-Type"]
+    return response
 
 
-def receive(settings: Settings, outbox: Outbox, deadline: float) -> Response:
+def receive(settings: Settings, outbox: Outbox, status: Status, deadline: float) -> Response:
     """Take the current request's delivery and answer it; the README's table says what when.
 
     Leaves in flask.g what the log says of it. Raises HTTPException for what cannot be taken.
     """
-    _check_authorization(settings.token)
+    _check_authorization(settings.token, status)
+    status.note_delivery()
     try:
         events, problems = read_events(_read_body(MAX_BODY))
     except UnreadableDelivery as error:
@@ -132,7 +150,7 @@ def receive(settings: Settings, outbox: Outbox, deadline: float) -> Response:
     return _answer_to(delivery, outcome)
 
 
-def _check_authorization(token: str) -> None:
+def _check_authorization(token: str, status: Status) -> None:
     """Raise Unauthorized unless the request has the token, as it is or after `Bearer`."""
     # WSGI hands headers over as Latin-1 (PEP 3333); compare_digest takes only bytes beyond ASCII.
     header = request.environ.get("HTTP_AUTHORIZATION", "").encode("latin-1", "replace").strip()
@@ -140,6 +158,12 @@ def _check_authorization(token: str) -> None:
     expected, bearer = os.fsencode(token), scheme.lower() == b"bearer"
     as_it_is = hmac.compare_digest(header, expected)
     if token and not as_it_is and not (bearer and hmac.compare_digest(value.strip(), expected)):
+        if count := status.note_wrong_token():
+            log.warning(
+                "delivery refused=%d: the Authorization header is not AUTH0_LOG_STREAM_TOKEN; is it"
+                " the stream's Authorization Token in Auth0?",
+                count,
+            )
         with suppress(HTTPException):
             _read_body(limit=0)
         raise Unauthorized("the Authorization header is not the token")
@@ -150,18 +174,23 @@ def _read_body(limit: int) -> bytes:
 
     Reads on to its end, though not for ever: a client that is cut off hears no answer.
     """
-    stream, length = get_input_stream(request.environ), request.content_length
+    stream, length = request.environ["wsgi.input"], request.content_length
+    if length is None:  # to be read to its end, if the server knows that
+        length = MAX_DRAIN if request.environ.get("wsgi.input_terminated") else 0
     chunks, size = [], 0
     try:
-        while size != length and size <= MAX_DRAIN and (chunk := stream.read(CHUNK)):
+        while chunk := stream.read(min(CHUNK, length - size, MAX_DRAIN - size)):
             size += len(chunk)
             if size <= limit:
                 chunks.append(chunk)
+    except TimeoutError as error:  # the worker's
+        log.warning("delivery refused: %s", error.strerror)
+        raise RequestTimeout(error.strerror) from error
     except Exception as error:  # gunicorn's own, for broken chunks; a client that went away
         raise BadRequest("the body ended early, or its chunks are broken") from error
     if size > limit:
         raise RequestEntityTooLarge(f"the body is over {limit} bytes (10 MiB)")
-    if size < (length or 0):  # gunicorn says nothing of a body that is cut short
+    if size < (request.content_length or 0):  # gunicorn says nothing of a body that is cut short
         raise BadRequest("the body ended early")
     return b"".join(chunks)
 

@@ -1,5 +1,6 @@
 """Filters: which events are alerts, by default and by the user's wish."""
 
+import logging
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,15 +10,19 @@ from alerts import MAX_CODE, Alert, read_alert
 from events import Event
 from log_types import NAMES
 
+MAX_NEW = 100  # log types not in log_types.py that are remembered
 GROUPS = ("failure", "limit")  # and the default of ALERT_TYPES
 
 # How Auth0 names codes: one that ends well is no alert, whatever else it says; then limits and
 # attack protection; then what failed. The short old codes without an underscore (fp, fercft)
 # have nothing but their first letter, f for failure; coff is "Connector Offline".
 _ENDED_WELL = re.compile(r"(^|_)(?<!not_)(start(ed)?|succe[a-z]*|completed?)$")
-_LIMIT = re.compile(r"limit|too_many|exceed|throttl|(?<!un)block|leak|breach|brute_force|attack")
+_LIMIT = re.compile(
+    r"limit|too_many|exceed|throttl|quota|exhaust|(?<!un)block|lockout|(^|_)locked|leak|breach"
+    r"|brute_force|attack|bot_detect|suspicious"
+)
 _FAILURE = re.compile(
-    r"^f[a-z0-9]*$|^coff$|fail(?!over)|error|reject|denied|declin|invalid|cancel|refus|abort|expired"
+    r"^f[a-z0-9]{0,8}$|^coff$|fail(?!over)|error|reject|denied|declin|invalid|cancel|refus|abort|expired"
     r"|timeout|offline|incomplete|unsuccess|_not_"
 )
 _ENTRY = re.compile(r"!?([a-z0-9_*?-]|\[!?[a-z0-9_-]+\])+")
@@ -33,6 +38,9 @@ def group_of(code: str) -> str:
     return "failure" if _FAILURE.search(code) else ""
 
 
+log = logging.getLogger(__name__)
+
+
 @dataclass(frozen=True)
 class AlertFilter:
     """The user's filter; its entries are groups, codes and patterns."""
@@ -40,23 +48,35 @@ class AlertFilter:
     wanted: list[str]
     unwanted: list[str]
     ignore: re.Pattern[str] | None
-    judged: dict[str, str | None]  # each log type known today: its group if it is an alert
+    judged: dict[str, str | None]  # each log type seen or known: its group if it is an alert
 
     def alerts(self, events: Iterable[Event]) -> list[Alert]:
         """The alerts among the events, in their order."""
         alerts = []
         for event in events:
             code = event["type"]
-            if code in self.judged:
-                group = self.judged[code]
-            else:
-                group = _judge(code[:MAX_CODE].lower(), self.wanted, self.unwanted)
+            group = self.judged[code] if code in self.judged else self._judge_new(code)
             if group is None:
                 continue
             alert = read_alert(event, group)
             if self.ignore is None or not self.ignore.search(alert.title):
                 alerts.append(alert)
         return alerts
+
+    def _judge_new(self, code: str) -> str | None:
+        """Judge a log type that is not in log_types.py, and warn of it once."""
+        group = _judge(code[:MAX_CODE].lower(), self.wanted, self.unwanted)
+        if len(code) <= MAX_CODE and len(self.judged) < len(NAMES) + MAX_NEW:
+            self.judged[code] = group
+            log.warning(
+                "log type %r is newer than this version: its code reads as %s, so it is %s; to"
+                " change that, add %s to ALERT_TYPES (which is failure,limit by default)",
+                code,
+                group_of(code) or "neither failure nor limit",
+                "no alert" if group is None else "an alert",
+                code if group is None else f"!{code}",
+            )
+        return group
 
 
 def read_filter(types: str = "", ignore: str = "") -> tuple[AlertFilter, list[str]]:

@@ -4,6 +4,8 @@ https://docs.gunicorn.org/en/stable/settings.html. It binds to 0.0.0.0:$PORT whe
 sets PORT, else to 127.0.0.1:8000.
 """
 
+import resource
+
 from outbox import MAX_WAITING
 
 # One process, whatever WEB_CONCURRENCY says, because the outbox lives in it: Slack's one message
@@ -17,13 +19,21 @@ threads = MAX_WAITING + 8
 # The settings are read before the fork, so a wrong one stops the master with its message.
 preload_app = True
 
-# Seconds that a stopping process gives its deliveries, which are answered within 10 anyway;
-# Heroku kills it after 30 (https://devcenter.heroku.com/articles/dynos#shutdown).
+# Seconds that a stopping process gives its deliveries, which are answered within 10 of their head,
+# and then, within 10 more, its digest; Heroku kills it after 30
+# (https://devcenter.heroku.com/articles/dynos#shutdown).
 graceful_timeout = 28
 
-# Seconds that an idle connection is kept, without a thread, for the client's next delivery. How
-# long a request may take to come in is READ_TIMEOUT in worker.py: gunicorn has no setting for it.
-keepalive = 5
+# Seconds that an idle connection is kept, without a thread, for the client's next delivery: longer
+# than Heroku's router keeps it, which would else meet a closed one
+# (https://devcenter.heroku.com/articles/http-routing#keepalives). How long a request may take to
+# come in is READ_TIMEOUT in worker.py: gunicorn has no setting for it.
+keepalive = 95
+
+# Connections at a time; one more waits to be accepted. Each is an open file, and without one left
+# the process would die; 100 are for all else.
+_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+worker_connections = min(_files - 100, 900) if _files > 0 else 900
 
 # Seconds without a sign of life after which the process is replaced: its main loop gives one each
 # second, whatever the threads wait for.

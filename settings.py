@@ -1,10 +1,11 @@
 """Settings: the environment variables, read and checked once, at start-up."""
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_address
-from urllib.parse import urlsplit
+from urllib.parse import urldefrag, urlsplit
 
 import requests
 
@@ -15,6 +16,7 @@ from logs import LEVELS
 DIGEST_SECONDS = 60  # between two digests of what a storm repeats
 MAX_DIGEST_SECONDS = 3600
 CONSOLE = "console:"  # the webhook URL that means: print the messages
+MIN_TOKEN = 16  # characters
 EXAMPLE_TOKEN = "AUTH0_LOG_STREAM_TOKEN_VALUE"  # noqa: S105 - what .env.example has, to be replaced
 
 
@@ -32,12 +34,15 @@ class Settings:
 
     @property
     def secrets(self) -> set[str]:
-        """What no output may contain: the token, the webhook's URL and its path."""
+        """What no output may contain: the webhook's URL, its path, the token as others quote it."""
+        as_latin_1 = os.fsencode(self.token).decode("latin-1")  # so HTTP servers read headers
+        tokens = {self.token, as_latin_1, repr(self.token)[1:-1], repr(as_latin_1)[1:-1]}
         if self.webhook_url == CONSOLE:
-            return {self.token}
-        urls = {self.webhook_url, requests.Request("POST", self.webhook_url).prepare().url or ""}
-        targets = {urlsplit(url)._replace(scheme="", netloc="").geturl() for url in urls}
-        return {self.token} | urls | (targets - {"/"})
+            return tokens
+        return tokens | {
+            self.webhook_url,
+            requests.Request("POST", self.webhook_url).prepare().path_url,
+        }
 
 
 def read_settings(environ: Mapping[str, str]) -> Settings:
@@ -61,6 +66,11 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             "AUTH0_LOG_STREAM_TOKEN still has the value from .env.example, which everyone knows:"
             " replace it"
         )
+    elif len(token) < MIN_TOKEN:
+        warnings.append(
+            f"AUTH0_LOG_STREAM_TOKEN has fewer than {MIN_TOKEN} characters: make it a long random"
+            " one, or it can be guessed"
+        )
     alert_filter, unmatched = read_filter(variable("ALERT_TYPES"), variable("ALERT_IGNORE"))
     fields = read_fields(variable("SLACK_FIELDS"))
     warnings += [
@@ -83,7 +93,7 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 
 
 def _webhook_url(value: str) -> str:
-    """Check the webhook's URL, without ever quoting it: it is a credential."""
+    """The webhook's URL as it is sent, checked, and never quoted: it is a credential."""
     what_to_do = (
         "set it to your Slack incoming webhook's URL (https://hooks.slack.com/services/...),"
         f" or to {CONSOLE} to print the messages in the terminal instead"
@@ -93,13 +103,14 @@ def _webhook_url(value: str) -> str:
     if value == CONSOLE:
         return value
     try:
-        url = urlsplit(requests.Request("POST", value).prepare().url or "")
+        sent = urldefrag(requests.Request("POST", value).prepare().url or "").url
+        url = urlsplit(sent)
         secure = url.scheme == "https" or (url.scheme == "http" and _is_loopback(url.hostname))
     except ValueError:  # requests' own are ValueErrors too
         secure = False
-    if not secure or len(value.split()) > 1 or value.endswith("..."):
+    if not secure or re.search(r"\s|\\|\.\.\.$", value):
         raise ValueError(f"SLACK_WEBHOOK_URL is no https:// URL: {what_to_do}")
-    return value
+    return sent
 
 
 def _is_loopback(host: str | None) -> bool:

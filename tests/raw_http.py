@@ -59,7 +59,6 @@ BAD_REQUESTS = [
     request(b"[]", b"Content-Length: 2", CHUNKED),
     request(b"[]", b"Content-Length: 200"),
     request(b"[]", b"Transfer-Encoding: gzip"),
-    request(b"[]", b"Transfer-Encoding: unknown"),
     request(b"[]", b"Transfer-Encoding: chunked, chunked"),
     request(b"zz\r\n[]\r\n0\r\n\r\n", CHUNKED),
     request(b"-2\r\n[]\r\n0\r\n\r\n", CHUNKED),
@@ -82,9 +81,20 @@ ODD_REQUESTS: list[tuple[bytes, list[int]]] = [  # and the statuses they are ans
     (request(b"", b"X: " + b"x" * 10_000), [431]),
     (request(b"", *[b"X%d: x" % n for n in range(500)]), [431]),
     (request(b"[]", b"Expect: 100-continue", b"Content-Length: 2"), [100, 204]),
+    (request(b"[]", b"Transfer-Encoding: unknown"), [501]),
     (request(b"[]", b"Expect: magic", b"Content-Length: 2"), [417]),
     (request(b"", path=b"/api/logs/%00%ff%0d%0aX:y"), [404]),
     (request(b"", method=b"BREW"), [405]),
     (request(b"", method=b"CONNECT", path=b"localhost:22"), [404]),
     (request(b"[]") * 3, [204, 204, 204]),
+]
+# Where gunicorn quotes what it cannot read.
+QUOTED = [
+    b"POST /api/logs HTTP/1.1\r\nAuthorization " + TOKEN.encode() + b"\r\n\r\n",
+    b"POST /api/logs HTTP/1.1\r\nAuthorization:\r\n " + TOKEN.encode() + b"\r\n\r\n",
+    b"POST /api/logs " + TOKEN.encode() + b"\r\n\r\n",
+    TOKEN.encode() + b" /api/logs HTTP/1.1\r\n\r\n",
+    b"POST /api/logs HTTP/1.1\r\n" + TOKEN.encode() + b"\x00: x\r\n\r\n",
+    request(b"[]", b"Expect: " + TOKEN.encode(), b"Content-Length: 2"),
+    request(b"[]", b"Transfer-Encoding: " + TOKEN.encode()),
 ]

@@ -1,11 +1,14 @@
 """The web application: every row of the README's table, without a network."""
 
+import io
 import json
 import os
 import re
 from collections.abc import Iterator
 from functools import cache
 from typing import Any
+from wsgiref.util import setup_testing_defaults
+from wsgiref.validate import validator
 
 import pytest
 import requests
@@ -20,7 +23,7 @@ from digest import BURST
 from tests.events import event, success
 
 WEBHOOK = "https://hooks.slack.example/services/T0/B0/secret"
-TOKEN = "the-token"
+TOKEN = "the-token-of-the-stream"
 SETTINGS = {"SLACK_WEBHOOK_URL": WEBHOOK, "AUTH0_LOG_STREAM_TOKEN": TOKEN}
 
 
@@ -107,6 +110,7 @@ def test_401_for_anything_else_and_the_body_is_never_parsed(
     monkeypatch.setattr(app, "read_events", lambda _body: pytest.fail("the body was parsed"))
     response = deliver(client, [event()], authorization)
     assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == "Bearer"
     assert TOKEN not in response.text
     assert not slack.calls
 
@@ -233,6 +237,82 @@ def test_healthz_answers_without_authorization(client: FlaskClient) -> None:
     assert (response.status_code, response.text) == (200, "ok\n")
 
 
+def test_status_says_how_slack_takes_it(
+    client: FlaskClient, slack: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "INTERVAL", 0.0)
+    response = client.get("/status")
+    assert (response.status_code, response.text) == (
+        200,
+        "ok: last delivery: none yet, last message accepted: none yet\n",
+    )
+    deliver(client, [event()])
+    deliver(client, [event()], "wrong")
+    assert (
+        client.get("/status").text == "ok: last delivery 0 s ago, last message accepted 0 s ago\n"
+    )
+    slack.replace("POST", WEBHOOK, status=404, body="no_service")
+    deliver(client, [event()])
+    response = client.get("/status")
+    assert response.status_code == 503
+    assert re.fullmatch(r"Slack refuses messages since 2.{18}Z: no_service\n", response.text)
+
+
+# The protocol, to the letter.
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "slack_says", "status"),
+    [
+        ("POST", "/api/logs", [event()], {"body": "ok"}, 200),
+        ("POST", "/api/logs", [success()], {}, 204),
+        ("POST", "/api/logs", 5, {}, 400),
+        ("POST", "/api/logs", None, {}, 401),
+        ("POST", "/api/log", [], {}, 404),
+        ("GET", "/api/logs", None, {}, 405),
+        ("HEAD", "/api/logs", None, {}, 405),
+        ("POST", "/api/logs", "x" * 300, {}, 413),
+        ("POST", "/api/logs", [event()], {"status": 404, "body": "no_service"}, 502),
+        ("POST", "/api/logs", [event()], {"status": 429, "headers": {"Retry-After": "60"}}, 503),
+        ("GET", "/healthz", None, {}, 200),
+        ("HEAD", "/healthz", None, {}, 200),
+        ("GET", "/status", None, {}, 200),
+    ],
+)
+def test_every_answer_is_wsgi_and_http(
+    slack: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch,
+    method: str, path: str, body: Any, slack_says: dict[str, Any], status: int,
+) -> None:  # fmt: skip
+    """wsgiref.validate raises AssertionError, for instance for a 204 with a Content-Type."""
+    if status == 413:
+        monkeypatch.setattr(app, "MAX_BODY", 200)
+    slack.replace("POST", WEBHOOK, **slack_says)
+    data = b"" if body is None else json.dumps(body).encode()
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": method,
+        "SCRIPT_NAME": "",
+        "PATH_INFO": path,
+        "QUERY_STRING": "",
+        "CONTENT_LENGTH": str(len(data)),
+        "wsgi.input": io.BytesIO(data),
+        "HTTP_AUTHORIZATION": TOKEN if body is not None else "wrong",
+    }
+    setup_testing_defaults(environ)
+    answered = []
+
+    def start_response(line: str, headers: list[tuple[str, str]], *_: Any) -> Any:
+        answered.append((int(line.split()[0]), dict(headers)))
+        return lambda _data: None
+
+    result = validator(app.create_app(SETTINGS))(environ, start_response)
+    content = b"".join(result)
+    result.close()  # type: ignore[attr-defined]
+    ((code, headers),) = answered
+    assert code == status
+    assert ("Content-Type" in headers) == (code != 204)
+    assert content.count(b"\n") == (method != "HEAD" and code != 204)
+
+
 def test_the_user_s_filter_and_fields_are_used(slack: responses.RequestsMock) -> None:
     variables = {**SETTINGS, "ALERT_TYPES": "fu,fp", "ALERT_IGNORE": "^Noise", "SLACK_FIELDS": "ip"}
     client = app.create_app(variables).test_client()
@@ -294,6 +374,8 @@ def test_a_line_per_delivery(
         "INFO delivery status=200 events=3 alerts=2 skipped=1 collected=0 slack=200 ms=?",
         "INFO delivery status=204 events=1 alerts=0 skipped=0 ms=?",
         "INFO delivery status=400 ms=?",
+        "WARNING delivery refused=1: the Authorization header is not AUTH0_LOG_STREAM_TOKEN; is it"
+        " the stream's Authorization Token in Auth0?",
         "INFO delivery status=401 ms=?",
     ]
     for private in ("neo@example.com", "203.0.113.9", "Wrong email", TOKEN, "secret"):

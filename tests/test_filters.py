@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from events import Event
-from filters import group_of, read_filter
+from filters import MAX_NEW, group_of, read_filter
 from log_types import NAMES
 
 # All codes that Auth0 documents (August 2026), their official names, and the group that reading
@@ -69,9 +69,15 @@ def test_the_rule_alone_judges_every_documented_code(row: dict[str, str]) -> Non
         ("account_blocked", "limit"),
         ("brute_force_detected", "limit"),
         ("login_throttled", "limit"),
+        ("account_lockout", "limit"),
+        ("account_locked", "limit"),
+        ("bot_detected", "limit"),
+        ("quota_exhausted", "limit"),
         ("agents_execution_completed", ""),
         ("forms_rendering_succeeded", ""),
         ("federation_sync_started", ""),
+        ("federation", ""),
+        ("account_unlocked", ""),
         ("failover_completed", ""),
         ("failed_logins_report_succeeded", ""),
         ("rate_limit_reset_completed", ""),
@@ -151,6 +157,32 @@ def test_alert_types_judges_unknown_codes_too(types: str, code: str, alerted: bo
 def test_a_code_of_any_length_is_judged() -> None:
     assert not is_alert({"type": "_succe" * 200_000 + "!"}, "f*,*_a*_b*_c*")
     assert is_alert({"type": "failed_" * 200_000})
+
+
+def test_a_log_type_newer_than_the_list_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
+    chosen, _ = read_filter()
+    for _ in range(3):
+        chosen.alerts(
+            [{"type": code} for code in ("fp", "new_thing_failed", "new_thing", "x" * 999)]
+        )
+    warnings = [record.getMessage() for record in caplog.records]
+    assert warnings == [
+        "log type 'new_thing_failed' is newer than this version: its code reads as failure, so it"
+        " is an alert; to change that, add !new_thing_failed to ALERT_TYPES (which is failure,limit"
+        " by default)",
+        "log type 'new_thing' is newer than this version: its code reads as neither failure nor"
+        " limit, so it is no alert; to change that, add new_thing to ALERT_TYPES (which is"
+        " failure,limit by default)",
+    ]
+
+
+def test_no_flood_of_new_log_types_fills_the_memory_or_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    chosen, _ = read_filter()
+    alerts = chosen.alerts([{"type": f"new_{n}_failed"} for n in range(2 * MAX_NEW)])
+    assert len(alerts) == 2 * MAX_NEW
+    assert len(caplog.records) == MAX_NEW
 
 
 def test_tells_entries_that_match_nothing_known() -> None:

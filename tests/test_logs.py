@@ -1,9 +1,7 @@
 """Logs: one line per record, without secrets, whoever logged it and whatever it says."""
 
 import contextlib
-import io
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -28,11 +26,11 @@ def test_no_text_forges_a_line(text: str, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_no_secret_is_shown_not_even_in_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
-    logs.configure("DEBUG", ["", "https://slack.example/x", "/x"])
+    logs.configure("DEBUG", ["", "https://slack.example/hook", "/services/x"])
     try:
-        raise ValueError("cannot post to https://slack.example/x")
+        raise ValueError("cannot post to https://slack.example/hook")
     except ValueError:
-        logging.getLogger("urllib3").exception('"POST %s HTTP/1.1" 404', "/x")
+        logging.getLogger("urllib3").exception('"POST %s HTTP/1.1" 404', "/services/x")
     (line,) = capsys.readouterr().out.splitlines()
     assert '"POST [secret] HTTP/1.1" 404' in line
     assert "ValueError: cannot post to [secret]" in line
@@ -62,32 +60,35 @@ def test_a_full_disk_costs_nothing_but_the_line(monkeypatch: pytest.MonkeyPatch)
             full.close()
 
 
-def test_lines_that_may_wait_are_written_together(monkeypatch: pytest.MonkeyPatch) -> None:
-    written, flushes, timers = io.StringIO(), [], []
-
-    class Timer:
-        def __init__(self, _seconds: float, function: Callable[[], None]) -> None:
-            self.start, self.function = lambda: timers.append(self), function
-
-    monkeypatch.setattr(written, "flush", lambda: flushes.append(written.getvalue().count("line")))
-    monkeypatch.setattr("sys.stdout", written)
-    monkeypatch.setattr("threading.Timer", Timer)
-    logs.configure("INFO", [])
-    for number in range(3):
-        logging.getLogger("any").info("line %d", number)
-    assert (flushes, len(timers)) == ([], 1)
-    timers[0].function()
-    assert flushes == [3]
-    logging.getLogger("any").info("line 3")
-    assert len(timers) == 2
-    logging.getLogger("any").warning("line 4")
-    assert flushes == [3, 5]
+def test_a_short_secret_is_not_redacted(capsys: pytest.CaptureFixture[str]) -> None:
+    logs.configure("INFO", ["a", "1234567", "12345678"])
+    logging.getLogger("any").info("status=200 1234567 12345678")
+    assert capsys.readouterr().out.endswith(" INFO status=200 1234567 [secret]\n")
 
 
-def test_the_development_servers_own_lines_are_not_repeated(
+def test_gunicorns_loggers_are_redacted_too(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("gunicorn.error", "gunicorn.access"):
+        logger = logging.getLogger(name)
+        logger.propagate = False
+        logger.addHandler(logging.StreamHandler())
+        logs.configure("INFO", ["the-secret"])
+        logger.warning("Invalid request: %s", "Authorization the-secret")
+        shown = capsys.readouterr()
+        assert shown.out.endswith(" WARNING Invalid request: Authorization [secret]\n")
+        assert not shown.err
+
+
+def test_the_development_server_says_where_it_listens_and_what_to_do(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     logs.configure("INFO", [])
-    logging.getLogger("werkzeug").info("\x1b[31m * Running on http://127.0.0.1:3000\x1b[0m")
-    logging.getLogger("werkzeug").info('"%s" %s', "POST /api/logs", 200)
-    assert capsys.readouterr().out.endswith(" INFO  * Running on http://127.0.0.1:3000\n")
+    werkzeug = logging.getLogger("werkzeug")
+    werkzeug.info("\x1b[31mWARNING: ...\x1b[0m\n * Running on http://127.0.0.1:3000\x1b[0m")
+    werkzeug.info("\x1b[33mPress CTRL+C to quit\x1b[0m")
+    werkzeug.info('"%s" %s', "POST /api/logs", 200)
+    werkzeug.error("what goes wrong")
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith(
+        " INFO listening on http://127.0.0.1:3000: send it the README's curl; Ctrl-C stops it"
+    )
+    assert second.endswith(" ERROR what goes wrong")

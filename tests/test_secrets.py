@@ -1,11 +1,12 @@
 """Secrets: the webhook's URL and the token stand in no output, at any level, in any failure."""
 
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import requests
 
 from tests.events import event
-from tests.raw_http import ODD_REQUESTS, exchange
+from tests.raw_http import ODD_REQUESTS, QUOTED, exchange
 from tests.server import SECRETS, TOKEN, procfile_command, server
 from tests.slack_stub import PATH, Answer, slack_stub
 
@@ -48,6 +49,9 @@ def drive(script: list[Answer]) -> tuple[list[int], list[str], str]:
         said.append(running.deliver(data=b"{").text)
         said.append(running.deliver([event()], headers={"Authorization": f"x{TOKEN}"}).text)
         said += [exchange(running, odd).decode(errors="replace") for odd, _ in ODD_REQUESTS]
+        quoted = [exchange(running, sent).decode(errors="replace") for sent in QUOTED]
+        assert all(re.match(r"HTTP/1.1 [45]", answer) for answer in quoted)
+        said += quoted
         said.append(requests.get(f"{running.url}/api/logs", timeout=30).text)
         return statuses, said, running.output
 
@@ -58,6 +62,7 @@ def test_no_secret_leaks_whatever_fails_at_debug() -> None:
             assert {200, 502} <= set(statuses) or {200, 503} <= set(statuses)
             assert "DEBUG" in output
             assert "[secret]" in output  # urllib3 did log the path
+            assert output.count("Invalid request from ip=127.0.0.1: ") > len(QUOTED)
             for secret in SECRETS:
                 assert secret not in output
                 assert not [answer for answer in said if secret in answer]

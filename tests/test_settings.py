@@ -6,17 +6,20 @@ from alerts import DEFAULT_FIELDS
 from settings import EXAMPLE_TOKEN, Settings, read_settings
 from tests.server import ROOT
 
+TOKEN = "a-token-that-is-long-enough"
 WEBHOOK = "https://hooks.slack.com/services/T000/B000/secret"
 
 
 def read(**variables: str) -> Settings:
-    return read_settings({"SLACK_WEBHOOK_URL": WEBHOOK, "AUTH0_LOG_STREAM_TOKEN": "t", **variables})
+    return read_settings(
+        {"SLACK_WEBHOOK_URL": WEBHOOK, "AUTH0_LOG_STREAM_TOKEN": TOKEN, **variables}
+    )
 
 
 def test_the_defaults() -> None:
     settings = read()
     assert settings.webhook_url == WEBHOOK
-    assert settings.token == "t"
+    assert settings.token == TOKEN
     assert settings.fields == DEFAULT_FIELDS
     assert settings.digest_seconds == 60
     assert settings.log_level == "INFO"
@@ -77,6 +80,9 @@ def test_a_webhook_url_that_will_do(url: str) -> None:
         "https://hooks.slack.com/services /secret",
         "HTTPS//secret",
         "https://hooks.slack.com/services/...",
+        "https://hooks.slack.com\\[secret]",
+        "https://hooks.slack.com]secret",
+        "https://[::1/secret",
     ],
 )
 def test_a_webhook_url_that_will_not_do_is_never_quoted(url: str) -> None:
@@ -116,7 +122,12 @@ def test_a_wrong_variable_is_named_and_quoted(variable: str, value: str) -> None
 
 @pytest.mark.parametrize(
     ("token", "warning"),
-    [("", "anyone can post"), ("  ", "anyone can post"), (EXAMPLE_TOKEN, "replace it")],
+    [
+        ("", "anyone can post"),
+        ("  ", "anyone can post"),
+        (EXAMPLE_TOKEN, "replace it"),
+        ("15characters...", "fewer than 16 characters"),
+    ],
 )
 def test_warns_of_an_endpoint_that_is_open_or_as_good_as(token: str, warning: str) -> None:
     (said,) = read(AUTH0_LOG_STREAM_TOKEN=token).warnings
@@ -134,16 +145,19 @@ def test_repr_shows_no_secret() -> None:
     assert "secret" not in shown
 
 
-def test_the_secrets_are_the_token_the_url_and_its_path_as_typed_and_as_sent() -> None:
-    assert read(SLACK_WEBHOOK_URL="https://chat.example/hooks/%7Ex?y=z").secrets == {
-        "t",
-        "https://chat.example/hooks/%7Ex?y=z",
+def test_the_secrets_are_what_is_sent() -> None:
+    assert read(SLACK_WEBHOOK_URL="https://chat.example/hooks/%7Ex?y=z#alerts").secrets == {
+        TOKEN,
         "https://chat.example/hooks/~x?y=z",
-        "/hooks/%7Ex?y=z",
         "/hooks/~x?y=z",
     }
-    assert read(SLACK_WEBHOOK_URL="http://localhost/").secrets == {"t", "http://localhost/"}
-    assert read(SLACK_WEBHOOK_URL="console:").secrets == {"t"}
+    assert read(SLACK_WEBHOOK_URL="console:").secrets == {TOKEN}
+
+
+def test_the_token_is_a_secret_as_others_quote_it() -> None:
+    token = "päss\\'word-that-is-long"
+    for quoted in (token, repr(token)[1:-1], token.encode().decode("latin-1")):
+        assert quoted in read(AUTH0_LOG_STREAM_TOKEN=token).secrets
 
 
 def test_the_example_works_as_it_stands() -> None:
