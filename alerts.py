@@ -8,7 +8,6 @@ places. An alert keeps what a message can show, cleaned and cut, and nothing els
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from typing import Any
 from urllib.parse import quote
 
@@ -23,85 +22,57 @@ MAX_ITEMS = 20  # items that are read of a list
 Value = tuple[str, ...]  # what stands under a label: mostly one text; a client's name and its id
 
 # What can be shown: for each name in SLACK_FIELDS the labels under which it stands in Slack, and
-# for each label the places where Auth0 puts it. `|` parts alternatives, the best first; each string
-# of a list becomes a text of its own.
+# for each label where its texts stand: a string for each text, in it the places, best first. A dot
+# in front stands for `details`; a list on the way stands for its first item.
+# fmt: off
 FIELDS: dict[str, dict[str, list[str]]] = {
-    "cause": {
-        "Cause": [
-            "details.error.message | details.error | details.errorMsg | details.error.detail"
-            " | details.error.payload.message | details.error.oauthError | details.error.title"
-            " | details.failure_details.message | details.provider_error.message"
-            " | details.action_error.message | details.client_authentication_error"
-            " | details.client_authentoication_error | details.failure_reason | details.reason"
-            " | details.error.reason | details.errors.message | details.errors"
-            " | details.response.message | details.response | details.description"
-            " | details.details | details.title | title | details.error.type | details.error.code"
-            " | details.failure_details.errorCode | details.provider_error.errorCode"
-            " | details.action_error.name | details.response.statusCode | details"
-        ]
-    },
+    "cause": {"Cause": [
+        ".error.message .error .errorMsg .error.detail .error.payload.message .error.oauthError"
+        " .error.title .failure_details.message .provider_error.message .action_error.message"
+        " .client_authentication_error .client_authentoication_error .failure_reason .reason"
+        " .error.reason .errors.message .errors .response.message .response .description .details"
+        " .title title .error.type .error.code .failure_details.errorCode .provider_error.errorCode"
+        " .action_error.name .response.statusCode details"]},
     "subject": {
-        "Request": [
-            "details.request.method",
-            "details.request.path | details.request.backchannel_logout_uri",
-        ],
-        "Rate limit": ["details.limit.bucket"],
-        "Action": ["details.action_name | details.action_id"],
-        "Flow": ["details.flow_id"],
-        "Form": ["details.form_id"],
-        "Domain": ["details.domain | details.custom_domain"],
-        "Recipient": ["details.to | details.body.to | details.phone_number"],
-        "Origin": ["details.origin"],
-        "Return URL": ["details.return_to"],
-        "Factor": ["details.authenticator.type | details.authentication_method"],
-    },
-    "client": {
-        "Client": [
-            "client_name",
-            "client_id | details.qs.client_id | details.requested_client_id"
-            " | details.body.client_id | details.query.client_id | details.invitation.client_id",
-        ]
-    },
-    "user": {
-        "User": [
-            "user_name | user_id | details.body.email | details.body.username"
-            " | details.body.user_id | details.query.email | details.query.user_id"
-            " | details.email | email | details.invitation.invitee.email"
-        ]
-    },
-    "connection": {
-        "Connection": [
-            "connection | details.connection | details.body.connection"
-            " | details.query.connection | details.connection_name"
-        ]
-    },
-    "ip": {"IP": ["ip | client_ip | details.request.ip"]},
-    "organization": {"Organization": ["organization_name | organization_id"]},
-    "location": {
-        "Location": [
-            "location_info.city_name",
-            "location_info.country_name | location_info.country_code",
-        ]
-    },
-    "audience": {"Audience": ["audience | details.body.audience"]},
+        "Request": [".request.method", ".request.path .request.backchannel_logout_uri"],
+        "Rate limit": [".limit.bucket"], "Action": [".action_name .action_id"],
+        "Flow": [".flow_id"], "Form": [".form_id"], "Domain": [".domain .custom_domain"],
+        "Recipient": [".to .body.to .phone_number"], "Origin": [".origin"],
+        "Return URL": [".return_to"],
+        "Factor": [".authenticator.type .authentication_method"]},
+    "client": {"Client": [
+        "client_name",
+        "client_id .qs.client_id .requested_client_id .body.client_id .query.client_id"
+        " .invitation.client_id"]},
+    "user": {"User": [
+        "user_name user_id .body.email .body.username .body.user_id .query.email .query.user_id"
+        " .email email .invitation.invitee.email"]},
+    "connection": {"Connection": [
+        "connection .connection .body.connection .query.connection .connection_name"]},
+    "ip": {"IP": ["ip client_ip .request.ip"]},
+    "organization": {"Organization": ["organization_name organization_id"]},
+    "location": {"Location": [
+        "location_info.city_name", "location_info.country_name location_info.country_code"]},
+    "audience": {"Audience": ["audience .body.audience"]},
     "strategy": {"Strategy": ["strategy"]},
     "user_agent": {"User agent": ["user_agent"]},
     "hostname": {"Hostname": ["hostname"]},
     "log_id": {"Log ID": ["log_id"]},
 }
+# fmt: on
 DEFAULT_FIELDS = ("cause", "subject", "client", "user", "connection", "ip")
 
 
-Tree = dict[str, Any]  # a key: its place, if it is one, and the tree below it
+Tree = dict[str, Any]  # for each key (label, text, rank) where it is a place, and the tree below it
 
 
 def _tree() -> Tree:
-    """FIELDS as nested keys: each place has the label, which text of it, and its rank."""
+    """FIELDS as nested keys."""
     tree: Tree = {}
     for label, texts in (row for labels in FIELDS.values() for row in labels.items()):
-        for part, alternatives in enumerate(texts):
-            for rank, path in enumerate(alternatives.split(" | ")):
-                *above, last = path.split(".")
+        for part, places in enumerate(texts):
+            for rank, place in enumerate(places.split()):
+                *above, last = re.sub(r"^\.", "details.", place).split(".")
                 node = tree
                 for key in above:
                     node = node.setdefault(key, (None, {}))[1]
@@ -110,7 +81,6 @@ def _tree() -> Tree:
 
 
 _TREE = _tree()
-
 _CONTROL = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 # Characters that show nothing or turn the text around them, and can so disguise it: soft hyphen,
 # bidirectional marks, overrides and isolates, zero-width spaces, fillers, tags.
@@ -151,31 +121,23 @@ def read_alert(event: Event, group: str) -> Alert:
     log_id = log_id if isinstance(event.get("log_id"), str) and len(log_id) <= MAX_LOG_ID else ""
     tenant, region = _tenant(event)
     page = f"dashboard/{region}/{tenant}" if region else "#"
-    return Alert(
-        code=clean(event["type"])[:MAX_CODE],
-        name=NAMES.get(event["type"], ""),
-        group=group,
-        description=clean(event.get("description")),
-        values=_values(event),
-        log_id=log_id,
-        time=_time(event.get("date")),
-        tenant=tenant,
-        link=f"https://manage.auth0.com/{page}/logs/{quote(log_id, safe='')}" if log_id else "",
-    )
+    link = f"https://manage.auth0.com/{page}/logs/{quote(log_id, safe='')}" if log_id else ""
+    code, description = clean(event["type"])[:MAX_CODE], clean(event.get("description"))
+    time, name = _time(event.get("date")), NAMES.get(event["type"], "")
+    return Alert(code, name, group, description, _values(event), log_id, time, tenant, link)
 
 
 def read_fields(value: str = "") -> tuple[str, ...]:
     """Read SLACK_FIELDS: the fields to show, in order. Raises ValueError, quoting a wrong one."""
-    names = [name for name in re.split(r"[,\s]+", value.lower()) if name]
-    if names == ["none"]:
+    names = dict.fromkeys(re.findall(r"[^,\s]+", value.lower()))
+    if list(names) == ["none"]:
         return ()
-    for name in names:
-        if name not in FIELDS:
-            raise ValueError(
-                f"SLACK_FIELDS has the field {name!r}: give none alone, or a comma-separated list"
-                f" of {', '.join(FIELDS)}"
-            )
-    return tuple(dict.fromkeys(names)) or DEFAULT_FIELDS
+    if wrong := [name for name in names if name not in FIELDS]:
+        raise ValueError(
+            f"SLACK_FIELDS has the field {wrong[0]!r}: give none alone, or a comma-separated list"
+            f" of {', '.join(FIELDS)}"
+        )
+    return tuple(names) or DEFAULT_FIELDS
 
 
 def clean(value: object) -> str:
@@ -187,7 +149,7 @@ def clean(value: object) -> str:
         return _INVISIBLE.sub("", _CONTROL.sub(" ", _SURROGATE.sub("\ufffd", value))).strip()
     if isinstance(value, list):
         return ", ".join(filter(None, (clean(x) for x in value[:MAX_ITEMS] if type(x) is not list)))
-    if isinstance(value, int | float | Decimal):  # also a bool, which JSON writes in lower case
+    if isinstance(value, int | float):  # also a bool, which JSON writes in lower case
         return str(value).lower()[:MAX_TEXT]
     return ""
 
@@ -202,14 +164,12 @@ def _values(event: Event) -> dict[str, Value]:
     return values
 
 
-def _texts(value: Any, tree: dict[str, Any]) -> list[tuple[str, int, int, str]]:
-    """Each text that stands in a place of the table; a list on the way stands for its first."""
+def _texts(value: Any, tree: Tree) -> list[tuple[str, int, int, str]]:
+    """Each text that stands in a place of the table, with its label, which text of it, and rank."""
     if isinstance(value, list) and value:
         value = value[0]
-    if not isinstance(value, dict):
-        return []
     texts = []
-    for key in value.keys() & tree.keys():
+    for key in value.keys() & tree.keys() if isinstance(value, dict) else ():
         place, below = tree[key]
         if place and (text := clean(value[key])):
             texts.append((*place, text))

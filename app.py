@@ -13,28 +13,25 @@ import hmac
 import logging
 import math
 import os
+import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
-from flask import Flask, Response, g, request
-from werkzeug.exceptions import (
-    BadRequest,
-    HTTPException,
-    MethodNotAllowed,
-    RequestEntityTooLarge,
-    RequestTimeout,
-    Unauthorized,
-)
+from flask import Flask, Response, request
+from werkzeug import exceptions as http
+from werkzeug.datastructures import WWWAuthenticate
+from werkzeug.exceptions import HTTPException
 
 import console
 from alerts import Alert, read_alert
 from events import UnreadableDelivery, read_events
 from logs import configure
-from message import FORMS, Message, build_message
-from outbox import Delivery, Outbox
+from message import build_message
+from outbox import Outbox
 from settings import CONSOLE, Settings, read_settings
 from slack import Outcome, Verdict, Webhook, advice
 from status import Status
@@ -57,116 +54,105 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     configure(settings.log_level, settings.secrets)
     for warning in settings.warnings:
         log.warning(warning)
-    post = console.show if settings.webhook_url == CONSOLE else Webhook(settings.webhook_url).post
-    status = Status()
-
-    def send(message: Message) -> Outcome:
-        outcome = post(message)
-        status.note_outcome(outcome)
-        return outcome
-
-    def build(alerts: Sequence[Alert], form: str = FORMS[0], digest: bool = False) -> Message:
-        return build_message(alerts, settings.fields, form, digest)
-
-    outbox = Outbox(build, send, settings.digest_seconds)
+    show = settings.webhook_url == CONSOLE
+    status = Status(console.show if show else Webhook(settings.webhook_url).post)
+    build = partial(build_message, fields=settings.fields)
+    outbox = Outbox(build, status.post, settings.digest_seconds)
     atexit.register(outbox.close, STOP_BUDGET)
     app = Flask(__name__, static_folder=None)
-
-    @app.post("/api/logs", provide_automatic_options=False)
-    def logs() -> Response:
-        # The worker says when it had the request, which may have waited for a thread.
-        socket = request.environ.get("gunicorn.socket")
-        g.started = getattr(socket, "handed_over", time.monotonic())
-        return receive(settings, outbox, status, g.started + BUDGET)
-
-    @app.get("/healthz", provide_automatic_options=False)
-    def healthz() -> Response:
-        return answer(200, "ok")
-
-    @app.get("/status", provide_automatic_options=False)
-    def status_line() -> Response:
-        return answer(*status.line())
-
-    @app.errorhandler(HTTPException)
-    def failed(error: HTTPException) -> Response:
-        hint = {404: "deliveries go to POST /api/logs", 405: "use POST /api/logs"}
-        response = answer(error.code or 500, hint.get(error.code or 500, error.description or ""))
-        if isinstance(error, Unauthorized):
-            response.headers["WWW-Authenticate"] = "Bearer"
-        if isinstance(error, MethodNotAllowed):
-            response.headers["Allow"] = ", ".join(error.valid_methods or ())
-        return response
-
-    @app.after_request
-    def log_delivery(response: Response) -> Response:
-        if "started" in g:
-            milliseconds = (time.monotonic() - g.started) * 1000
-            counts = "".join(f" {name}={count}" for name, count in g.get("counts", {}).items())
-            log.info("delivery status=%d%s ms=%.0f", response.status_code, counts, milliseconds)
-        return response
+    for path, method, view in (
+        ("/api/logs", "POST", lambda: receive(settings, outbox, status)),
+        ("/healthz", "GET", lambda: answer(200, "ok")),
+        ("/status", "GET", lambda: answer(*status.line())),
+    ):
+        app.add_url_rule(path, path, view, methods=[method], provide_automatic_options=False)
+    app.register_error_handler(HTTPException, _answer_to_error)
 
     @app.cli.command("send-test")
     def send_test() -> None:
         """Post a sample alert to Slack and say what happened."""
-        outcome = send(build([_sample_alert()]))
+        outcome = status.post(build([_sample_alert()]))
         if outcome.verdict is not Verdict.ACCEPTED:
             sys.exit(f"not delivered: {outcome.reason}: {advice(outcome)}.")
-        where = "the terminal" if settings.webhook_url == CONSOLE else "the channel"
+        where = "the terminal" if show else "the channel"
         print(f"delivered: a sample alert was accepted; look at {where}.")
 
     return app
 
 
 def answer(status: int, body: str = "") -> Response:
-    """A response of one line of plain text; Auth0 shows it in the stream's Health tab."""
+    """A response of one line of plain text, or of none."""
     response = Response(f"{body}\n" if body else "", status, mimetype="text/plain")
     if not body:
         del response.headers["Content-Type"]
     return response
 
 
-def receive(settings: Settings, outbox: Outbox, status: Status, deadline: float) -> Response:
-    """Take the current request's delivery and answer it; the README's table says what when.
+def receive(settings: Settings, outbox: Outbox, status: Status) -> Response:
+    """Take the current request's delivery and answer it; the README's table says what when."""
+    # The worker says when it had the request, which may have waited for a thread.
+    started = getattr(request.environ.get("gunicorn.socket"), "handed_over", time.monotonic())
+    counts: dict[str, object] = {}
+    try:
+        response = _deliver(settings, outbox, status, started + BUDGET, counts)
+    except HTTPException as error:
+        response = _answer_to_error(error)
+    said = "".join(f" {name}={count}" for name, count in counts.items())
+    milliseconds = (time.monotonic() - started) * 1000
+    log.info("delivery status=%d%s ms=%.0f", response.status_code, said, milliseconds)
+    return response
 
-    Leaves in flask.g what the log says of it. Raises HTTPException for what cannot be taken.
-    """
+
+def _deliver(
+    settings: Settings, outbox: Outbox, status: Status, deadline: float, counts: dict[str, object]
+) -> Response:
+    """Answer a delivery, and count for the log what was in it; raises HTTPException."""
     _check_authorization(settings.token, status)
     status.note_delivery()
     try:
         events, problems = read_events(_read_body(MAX_BODY))
     except UnreadableDelivery as error:
-        raise BadRequest(str(error)) from error
+        raise http.BadRequest(str(error)) from error
     alerts = settings.alert_filter.alerts(events)
-    skipped = problems.total()
-    g.counts = {"events": len(events), "alerts": len(alerts), "skipped": skipped}
-    if skipped:
-        why = ", ".join(f"{count} × {problem}" for problem, count in problems.items())
-        log.warning("delivery skipped=%d of %d items: %s", skipped, skipped + len(events), why)
+    counts.update(events=len(events), alerts=len(alerts), skipped=problems.total())
+    if problems:
+        log.warning("delivery skipped=%d items: %s", problems.total(), dict(problems))
     if not alerts:
         return answer(204)
     delivery = outbox.deliver(alerts, deadline)
     outcome = delivery.outcome or Outcome(Verdict.UNAVAILABLE)
-    g.counts |= {"collected": delivery.collected, "slack": outcome.status or "none"}
-    return _answer_to(delivery, outcome)
+    counts.update(collected=delivery.collected, slack=outcome.status or "none")
+    wait = math.ceil(outcome.retry_after or 1)
+    if outcome.verdict is Verdict.UNAVAILABLE:
+        reason = f"{outcome.reason}; not delivered, please send it again"
+        raise http.ServiceUnavailable(reason, retry_after=wait)
+    if outcome.verdict is not Verdict.ACCEPTED:
+        raise http.BadGateway(f"{outcome.reason}: {advice(outcome)}")
+    if count := delivery.collected:
+        by = datetime.now(UTC) + timedelta(seconds=wait)
+        what = "1 alert goes" if count == 1 else f"{count} alerts go"
+        return answer(200, f"ok: {what} out with the next digest, by {by:%H:%M:%S} UTC")
+    return answer(200, "ok")
 
 
 def _check_authorization(token: str, status: Status) -> None:
     """Raise Unauthorized unless the request has the token, as it is or after `Bearer`."""
     # WSGI hands headers over as Latin-1 (PEP 3333); compare_digest takes only bytes beyond ASCII.
     header = request.environ.get("HTTP_AUTHORIZATION", "").encode("latin-1", "replace").strip()
-    scheme, _, value = header.partition(b" ")
-    expected, bearer = os.fsencode(token), scheme.lower() == b"bearer"
-    as_it_is = hmac.compare_digest(header, expected)
-    if token and not as_it_is and not (bearer and hmac.compare_digest(value.strip(), expected)):
-        if count := status.note_wrong_token():
-            log.warning(
-                "delivery refused=%d: the Authorization header is not AUTH0_LOG_STREAM_TOKEN; is it"
-                " the stream's Authorization Token in Auth0?",
-                count,
-            )
-        with suppress(HTTPException):
-            _read_body(limit=0)
-        raise Unauthorized("the Authorization header is not the token")
+    bearer = re.sub(rb"^bearer\s+", b"", header, flags=re.IGNORECASE)
+    expected = os.fsencode(token)
+    right = [hmac.compare_digest(value, expected) for value in (header, bearer)]
+    if any(right) or not token:
+        return
+    if count := status.note_wrong_token():
+        log.warning(
+            f"delivery refused={count}: the Authorization header is not AUTH0_LOG_STREAM_TOKEN; is"
+            " it the stream's Authorization Token in Auth0?"
+        )
+    with suppress(HTTPException):
+        _read_body(limit=0)
+    reason = "the Authorization header is not the token"
+    raise http.Unauthorized(reason, www_authenticate=WWWAuthenticate("bearer"))
 
 
 def _read_body(limit: int) -> bytes:
@@ -185,37 +171,25 @@ def _read_body(limit: int) -> bytes:
                 chunks.append(chunk)
     except TimeoutError as error:  # the worker's
         log.warning("delivery refused: %s", error.strerror)
-        raise RequestTimeout(error.strerror) from error
+        raise http.RequestTimeout(error.strerror) from error
     except Exception as error:  # gunicorn's own, for broken chunks; a client that went away
-        raise BadRequest("the body ended early, or its chunks are broken") from error
+        raise http.BadRequest("the body ended early, or its chunks are broken") from error
     if size > limit:
-        raise RequestEntityTooLarge(f"the body is over {limit} bytes (10 MiB)")
+        raise http.RequestEntityTooLarge(f"the body is over {limit} bytes (10 MiB)")
     if size < (request.content_length or 0):  # gunicorn says nothing of a body that is cut short
-        raise BadRequest("the body ended early")
+        raise http.BadRequest("the body ended early")
     return b"".join(chunks)
 
 
-def _answer_to(delivery: Delivery, outcome: Outcome) -> Response:
-    wait = math.ceil(outcome.retry_after or 1)
-    if delivery.collected:
-        by = datetime.now(UTC) + timedelta(seconds=wait)
-        count = delivery.collected
-        what = "1 alert goes" if count == 1 else f"{count} alerts go"
-        return answer(200, f"ok: {what} out with the next digest, by {by:%H:%M:%S} UTC")
-    if outcome.verdict is Verdict.ACCEPTED:
-        return answer(200, "ok")
-    if outcome.verdict is Verdict.UNAVAILABLE:
-        response = answer(503, f"{outcome.reason}; not delivered, please send it again")
-        response.headers["Retry-After"] = str(wait)
-        return response
-    return answer(502, f"{outcome.reason}: {advice(outcome)}")
+def _answer_to_error(error: HTTPException) -> Response:
+    hints = {404: "deliveries go to POST /api/logs", 405: "use POST /api/logs"}
+    code = error.code or 500
+    response = answer(code, hints.get(code, error.description or error.name))
+    response.headers.extend(h for h in error.get_headers() if h[0] != "Content-Type")
+    return response
 
 
 def _sample_alert() -> Alert:
-    event = {
-        "type": "f",
-        "description": "Test alert: this service can post to Slack",
-        "date": datetime.now(UTC).isoformat(),
-        "client_name": "flask send-test",
-    }
+    description, now = "Test alert: this service can post to Slack", datetime.now(UTC).isoformat()
+    event = {"type": "f", "description": description, "date": now, "client_name": "flask send-test"}
     return read_alert(event, "failure")

@@ -22,10 +22,12 @@ _LIMIT = re.compile(
     r"|brute_force|attack|bot_detect|suspicious"
 )
 _FAILURE = re.compile(
-    r"^f[a-z0-9]{0,8}$|^coff$|fail(?!over)|error|reject|denied|declin|invalid|cancel|refus|abort|expired"
-    r"|timeout|offline|incomplete|unsuccess|_not_"
+    r"^f[a-z0-9]{0,8}$|^coff$|fail(?!over)|error|reject|denied|declin|invalid|cancel|refus|abort"
+    r"|expired|timeout|offline|incomplete|unsuccess|_not_"
 )
 _ENTRY = re.compile(r"!?([a-z0-9_*?-]|\[!?[a-z0-9_-]+\])+")
+
+log = logging.getLogger(__name__)
 
 
 def group_of(code: str) -> str:
@@ -38,9 +40,6 @@ def group_of(code: str) -> str:
     return "failure" if _FAILURE.search(code) else ""
 
 
-log = logging.getLogger(__name__)
-
-
 @dataclass(frozen=True)
 class AlertFilter:
     """The user's filter; its entries are groups, codes and patterns."""
@@ -48,7 +47,7 @@ class AlertFilter:
     wanted: list[str]
     unwanted: list[str]
     ignore: re.Pattern[str] | None
-    judged: dict[str, str | None]  # each log type seen or known: its group if it is an alert
+    judged: dict[str, str | None]  # each log type known or seen: its group if it is an alert
 
     def alerts(self, events: Iterable[Event]) -> list[Alert]:
         """The alerts among the events, in their order."""
@@ -56,27 +55,33 @@ class AlertFilter:
         for event in events:
             code = event["type"]
             group = self.judged[code] if code in self.judged else self._judge_new(code)
-            if group is None:
-                continue
-            alert = read_alert(event, group)
-            if self.ignore is None or not self.ignore.search(alert.title):
-                alerts.append(alert)
+            if group is not None:
+                alert = read_alert(event, group)
+                if self.ignore is None or not self.ignore.search(alert.title):
+                    alerts.append(alert)
         return alerts
 
     def _judge_new(self, code: str) -> str | None:
         """Judge a log type that is not in log_types.py, and warn of it once."""
-        group = _judge(code[:MAX_CODE].lower(), self.wanted, self.unwanted)
+        group = self.judge(code[:MAX_CODE].lower())
         if len(code) <= MAX_CODE and len(self.judged) < len(NAMES) + MAX_NEW:
             self.judged[code] = group
+            reads = group_of(code) or "neither failure nor limit"
+            alert, entry = ("no alert", code) if group is None else ("an alert", f"!{code}")
             log.warning(
-                "log type %r is newer than this version: its code reads as %s, so it is %s; to"
-                " change that, add %s to ALERT_TYPES (which is failure,limit by default)",
-                code,
-                group_of(code) or "neither failure nor limit",
-                "no alert" if group is None else "an alert",
-                code if group is None else f"!{code}",
+                f"log type {code!r} is newer than this version: its code reads as {reads}, so it is"
+                f" {alert}; to change that, add {entry} to ALERT_TYPES (failure,limit by default)"
             )
         return group
+
+    def judge(self, code: str) -> str | None:
+        """The code's group if it is wanted as an alert, else None."""
+        group = group_of(code)
+        wanted, unwanted = (
+            group in entries or any(fnmatchcase(code, entry) for entry in entries)
+            for entries in (self.wanted, self.unwanted)
+        )
+        return group if wanted and not unwanted else None
 
 
 def read_filter(types: str = "", ignore: str = "") -> tuple[AlertFilter, list[str]]:
@@ -84,44 +89,28 @@ def read_filter(types: str = "", ignore: str = "") -> tuple[AlertFilter, list[st
 
     Returns the filter, and the entries that match no log type known today, which may be meant
     for a later one or may be mistyped. Raises ValueError for what is malformed, and for a
-    filter that lets no known log type or no description through.
+    filter that lets no known log type or no title through.
     """
-    entries = [entry for entry in re.split(r"[,\s]+", types.lower()) if entry]
-    for entry in entries:
-        if not _ENTRY.fullmatch(entry):
-            raise ValueError(
-                f"ALERT_TYPES has the entry {entry!r}: give a comma-separated list of groups"
-                " (failure, limit), log type codes (fp) and patterns (gd_*); a leading ! takes away"
-            )
+    entries = re.findall(r"[^,\s]+", types.lower())
+    if wrong := [entry for entry in entries if not _ENTRY.fullmatch(entry)]:
+        raise ValueError(
+            f"ALERT_TYPES has the entry {wrong[0]!r}: give a comma-separated list of groups"
+            " (failure, limit), log type codes (fp) and patterns (gd_*); a leading ! takes away"
+        )
     unwanted = [entry[1:] for entry in entries if entry.startswith("!")]
     wanted = [entry for entry in entries if not entry.startswith("!")] or list(GROUPS)
-    judged = {code: _judge(code, wanted, unwanted) for code in NAMES}
-    if all(group is None for group in judged.values()):
+    chosen = AlertFilter(wanted, unwanted, _compile(ignore), {})
+    chosen.judged.update((code, chosen.judge(code)) for code in NAMES)
+    if set(chosen.judged.values()) == {None}:
         raise ValueError(
             f"ALERT_TYPES is {types!r}, which matches no log type that Auth0 documents, so there"
             f" would never be an alert: leave it empty for the default, {','.join(GROUPS)}"
         )
-    unmatched = [entry for entry in wanted + unwanted if not _matches_a_known_type(entry)]
-    return AlertFilter(wanted, unwanted, _compile(ignore), judged), unmatched
-
-
-def _judge(code: str, wanted: list[str], unwanted: list[str]) -> str | None:
-    """The code's group if it is wanted as an alert, else None."""
-    group = group_of(code)
-
-    def among(entries: list[str]) -> bool:
-        return group in entries or any(fnmatchcase(code, entry) for entry in entries)
-
-    return group if among(wanted) and not among(unwanted) else None
-
-
-def _matches_a_known_type(entry: str) -> bool:
-    return entry in GROUPS or any(fnmatchcase(code, entry) for code in NAMES)
+    named = [entry for entry in wanted + unwanted if entry not in GROUPS]
+    return chosen, [e for e in named if not any(fnmatchcase(code, e) for code in NAMES)]
 
 
 def _compile(ignore: str) -> re.Pattern[str] | None:
-    if not ignore:
-        return None
     try:
         pattern = re.compile(ignore)
     except (re.error, RecursionError, OverflowError) as error:
@@ -129,9 +118,9 @@ def _compile(ignore: str) -> re.Pattern[str] | None:
             f"ALERT_IGNORE is {ignore!r}, which is no regular expression ({error}): write it as"
             " Python's re module reads it, for instance ^Password is too common"
         ) from None
-    if all(pattern.search(f"{name} [type: {code}]") for code, name in NAMES.items()):
+    if ignore and all(pattern.search(f"{name} [type: {code}]") for code, name in NAMES.items()):
         raise ValueError(
             f"ALERT_IGNORE is {ignore!r}, which matches every title, so there would never"
             " be an alert: make it match only what you want to silence"
         )
-    return pattern
+    return pattern if ignore else None

@@ -8,7 +8,7 @@ tests/test_message.py, as whole payloads, and in docs/message.svg.
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -28,7 +28,7 @@ MAX_BYTES = 30_000  # of a whole message, so that a flood stays readable and qui
 # Characters of a title and of a field's value, tried until MAX_BYTES are enough; Slack folds texts
 # of over 700 behind "Show more", and some clients cut them.
 ROOMS = (250, 120, 60)
-MAX_LINE = 600  # characters of an attachment in the plain form
+MAX_LINE = 1000  # characters of an attachment as text only
 MAX_SHORT = 60  # characters of a value that has room beside another
 MAX_SHOWN = 5  # values of a field that are shown for a group of events
 MAX_COUNTED = 3  # log types that the headline counts by name
@@ -62,11 +62,9 @@ def build_message(
     for room in ROOMS:  # pragma: no branch - in the last, any message fits
         used = labels if room > ROOMS[-1] else []
         attachments = [_attachment(group, used, room) for group in groups[:shown]]
-        if len(alerts) == 1 and attachments[0].get("text") == _escape(alerts[0].name):
-            del attachments[0]["text"]  # the headline has it
-        if groups[shown:]:
-            attachments.append(_rest(groups[shown:]))
-        message = {"text": headline, "attachments": attachments}
+        if len(alerts) == 1:
+            attachments[0].pop("text", None)  # the headline has it
+        message = {"text": headline, "attachments": attachments + _rest(groups[shown:])}
         if len(encode(message)) <= MAX_BYTES:
             break
     return _plain(message) if form == "plain" else message
@@ -79,17 +77,18 @@ def encode(message: Message) -> bytes:
 
 def _plain(message: Message) -> Message:
     """The same facts as text only."""
-    lines = [message["text"].replace("*", "")]
+    text = message["text"].replace("*", "")
     for attachment in message["attachments"]:
-        parts = [attachment["title"], attachment.get("text", "")]
+        time = [datetime.fromtimestamp(attachment["ts"], UTC)] if "ts" in attachment else []
+        parts = [attachment["title"], attachment.get("text")]
         parts += [f"{field['title']}: {field['value']}" for field in attachment.get("fields", ())]
-        time = datetime.fromtimestamp(attachment["ts"], UTC) if "ts" in attachment else None
-        parts += [attachment.get("footer", ""), f"{time:%Y-%m-%d %H:%M:%S} UTC" if time else ""]
+        parts += [attachment.get("footer"), _span(time)]
         line = _cut(" · ".join(filter(None, parts)).replace("`", ""), MAX_LINE)
-        lines.append("\n".join(filter(None, ["• " + line, attachment.get("title_link")])))
-    text = "\n".join(lines)
-    if len(text) > MAX_TEXT:
-        text = _cut(text[: text.rindex("\n•", 0, MAX_TEXT)] + "\n…", MAX_TEXT)
+        more = "\n".join(filter(None, [f"\n• {line}", attachment.get("title_link")]))
+        if len(text + more) > MAX_TEXT - len("\n…"):
+            text += "\n…"
+            break
+        text += more
     return {"text": text, "mrkdwn": False, "unfurl_links": False, "unfurl_media": False}
 
 
@@ -101,19 +100,8 @@ def _headline(alerts: Sequence[Alert], digest: bool) -> str:
         place += f", digest since {_span(times[:1])}" if times else ", digest"
     if len(alerts) == 1:
         return f"*Auth0 log alert* {_escape(alerts[0].name or alerts[0].code)}{place}"
-    types = Counter(alert.code for alert in alerts)
-    counts = [f"{count:,} × {_text(code, 60)}" for code, count in types.most_common(MAX_COUNTED)]
-    if others := sum(sorted(types.values())[:-MAX_COUNTED]):
-        counts.append(f"{others:,} × other types")
-    return f"*Auth0 log alert* {len(alerts):,} events{place}: {', '.join(counts)}"
-
-
-# How alike events must be to share an attachment, from the finest grouping to the coarsest.
-_LIKENESS = (
-    lambda alert: (alert.values.get("Client"), alert.description),
-    lambda alert: alert.values.get("Client"),
-    lambda _alert: None,
-)
+    counts = _counts(Counter(alert.code for alert in alerts), MAX_COUNTED)
+    return f"*Auth0 log alert* {len(alerts):,} events{place}: {counts}"
 
 
 def _groups(alerts: Sequence[Alert]) -> list[list[Alert]]:
@@ -123,22 +111,26 @@ def _groups(alerts: Sequence[Alert]) -> list[list[Alert]]:
     """
     if len(alerts) <= MAX_SINGLE:
         return [[alert] for alert in alerts]
-    types = _split(alerts, lambda alert: alert.code)
-    split = [[_split(of_type, likeness) for likeness in _LIKENESS] for of_type in types]
-    for grain in split:
-        while len(grain[0]) > MAX_OF_A_TYPE:
-            grain.pop(0)
-    while sum(len(grain[0]) for grain in split) > max(MAX_ATTACHMENTS, len(split)):
-        max(split, key=lambda grain: len(grain[0])).pop(0)
-    groups = [group for grain in split for group in grain[0]]
+    types = []  # for each, its groups: the finest first, then more and more coarsely
+    for of_type in _split(alerts, lambda alert: alert.code):
+        coarser = [_split(of_type, _client), [of_type]]
+        finest = _split(of_type, lambda alert: (_client(alert), alert.description))
+        types.append([groups for groups in [finest, *coarser] if len(groups) <= MAX_OF_A_TYPE])
+    while sum(len(groups[0]) for groups in types) > max(MAX_ATTACHMENTS, len(types)):
+        max(types, key=lambda groups: len(groups[0])).pop(0)
+    groups = [group for of_type in types for group in of_type[0]]
     return sorted(groups, key=lambda group: (-len(group), group[0].group != "limit"))
 
 
-def _split(alerts: Sequence[Alert], key: Any) -> list[list[Alert]]:
+def _split(alerts: Sequence[Alert], likeness: Callable[[Alert], object]) -> list[list[Alert]]:
     groups: dict[object, list[Alert]] = {}
     for alert in alerts:
-        groups.setdefault(key(alert), []).append(alert)
+        groups.setdefault(likeness(alert), []).append(alert)
     return list(groups.values())
+
+
+def _client(alert: Alert) -> Value | None:
+    return alert.values.get("Client")
 
 
 def _attachment(group: list[Alert], labels: Sequence[str], room: int) -> dict[str, Any]:
@@ -150,33 +142,38 @@ def _attachment(group: list[Alert], labels: Sequence[str], room: int) -> dict[st
     words = words or newest.name or "Auth0 log event"
     count = f" ×{len(group):,}" if len(group) > 1 else ""
     ending = f" [type: {_text(newest.code, min(100, room // 2))}]{count}"
-    title = _cut(_escape(words), max(room - len(ending), 1)) + ending
-    adds = newest.name.lower() not in words.lower()
+    title = _text(words, max(room - len(ending), 1)) + ending
+    name = newest.name if newest.name.lower() not in words.lower() else ""
     span = _span(times) if len(group) > 1 else ""
     fields = [_field(label, group, newest, alike, room) for label in labels]
-    shown = [field for field in fields if field]
     attachment = {
         "color": COLOURS[newest.group],
         "fallback": title,
         "title": title,
         "title_link": newest.link,
-        "text": " · ".join(filter(None, [_escape(newest.name) if adds else "", span])),
-        "fields": shown,
-        "mrkdwn_in": ["fields"] if shown else [],
+        "text": " · ".join(filter(None, [_escape(name), span])),
+        "fields": [field for field in fields if field],
+        "mrkdwn_in": ["fields"] if any(fields) else [],
         "footer": newest.tenant or _text(" ".join(newest.values.get("Hostname", ())), 100),
         "ts": int(newest.time.timestamp()) if newest.time else None,
     }
     return {key: value for key, value in attachment.items() if value}
 
 
-def _rest(groups: list[list[Alert]]) -> dict[str, Any]:
+def _rest(groups: list[list[Alert]]) -> list[dict[str, Any]]:
     """The last attachment, when there are too many types: the rest of them, counted."""
+    if not groups:
+        return []
     types = Counter(alert.code for group in groups for alert in group)
-    counts = [f"{count:,} × {_text(code, 40)}" for code, count in types.most_common(MAX_REST)]
-    if others := types.total() - sum(count for _, count in types.most_common(MAX_REST)):
-        counts.append(f"{others:,} × other types")
     title = f"and {len(types)} more types, {types.total():,} events"
-    return {"color": GREY, "fallback": title, "title": title, "text": ", ".join(counts)}
+    return [{"color": GREY, "fallback": title, "title": title, "text": _counts(types, MAX_REST)}]
+
+
+def _counts(types: Counter[str], most: int) -> str:
+    """The most frequent log types with their counts, and the count of the others."""
+    counts = [f"{count:,} × {_text(code, 60)}" for code, count in types.most_common(most)]
+    others = sum(sorted(types.values())[:-most])
+    return ", ".join([*counts, f"{others:,} × other types"] if others else counts)
 
 
 def _times(alerts: Sequence[Alert]) -> list[datetime]:
@@ -194,50 +191,43 @@ def _span(times: list[datetime]) -> str:
 
 
 def _field(
-    label: str, group: list[Alert], newest: Alert, alike: bool, limit: int
+    label: str, group: list[Alert], newest: Alert, alike: bool, room: int
 ) -> dict[str, Any] | None:
     """A field of an attachment: the one value, or how many distinct ones and the first few."""
     values = [*dict.fromkeys(alert.values[label] for alert in group if label in alert.values)]
-    if label == "Cause":
-        if alike:
-            values = [value for value in values if not _says(newest.description, value)]
-        elif not values:
-            label, values = "Latest description", [(newest.description,)]
+    if label == "Cause" and alike:
+        said = newest.description.lower()
+        values = [value for value in values if value[0].lower().strip(" .!") not in said]
+    elif label == "Cause" and not values:
+        label, values = "Latest description", [(newest.description,)]
     if not values:
         return None
-    shown = values[:MAX_SHOWN]
+    shown, short = values[:MAX_SHOWN], label not in WIDE
     if label != "Client":  # whose name and id are two things
         shown = [(" ".join(value),) for value in shown]
-    short = label not in WIDE
     if len(values) > 1:
         label = f"{re.sub('y$', 'ie', label)}s ({len(values):,})"
-        limit = limit // len(shown) - len(", …")
-    text = ", ".join(_code(value, limit) for value in shown)
-    more = ", …" if len(values) > len(shown) else ""
-    return {"title": label, "value": text + more, "short": short and len(text) <= MAX_SHORT}
+        room = room // len(shown) - len(", …")
+    text = ", ".join(_code(value, room) for value in shown)
+    text += ", …" if len(values) > len(shown) else ""
+    return {"title": label, "value": text, "short": short and len(text) <= MAX_SHORT}
 
 
-def _says(description: str, cause: Value) -> bool:
-    return cause[0].lower().strip(" .!") in description.lower()
-
-
-def _code(value: Value, limit: int) -> str:
+def _code(value: Value, room: int) -> str:
     """A value as code, in which Slack reads nothing as formatting, and nothing as a link."""
-    limit = (limit - len(value) + 1) // len(value) - len("``")
-    return " ".join(f"`{_cut(_escape(text.replace('`', 'ˋ')), limit)}`" for text in value)
+    room = (room - len(value) + 1) // len(value) - len("``")
+    return " ".join(f"`{_text(text.replace('`', 'ˋ'), room)}`" for text in value)
 
 
-def _text(text: str, limit: int) -> str:
-    return _cut(_escape(text), limit)
+def _text(text: str, room: int) -> str:
+    return _cut(_escape(text), room)
+
+
+def _cut(escaped: str, room: int) -> str:
+    """At most so many characters of an escaped text, never half an entity."""
+    return escaped if len(escaped) <= room else re.sub("&[a-z]*$", "", escaped[: room - 1]) + "…"
 
 
 def _escape(text: str) -> str:
     """Slack's three control characters, https://api.slack.com/reference/surfaces/formatting."""
     return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-
-
-def _cut(escaped: str, limit: int) -> str:
-    """At most so many characters of an escaped text, never half an entity."""
-    if len(escaped) <= limit:
-        return escaped
-    return re.sub(r"&[a-z]*$", "", escaped[: limit - 1]) + "…"

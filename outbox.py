@@ -16,7 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from typing import Any
 
 from alerts import Alert
 from digest import Digest, key
@@ -37,15 +37,10 @@ FULL = Outcome(Verdict.UNAVAILABLE, "too many deliveries at once")
 BEHIND = Outcome(Verdict.UNAVAILABLE, "Slack has not answered the message before this one yet")
 LATE = Outcome(Verdict.UNAVAILABLE, "Slack has not answered yet")
 
-Build = Callable[[Sequence[Alert], str, bool], Message]  # the alerts, the form, whether a digest
+Build = Callable[..., Message]  # of the alerts, the form, and whether they are a digest
 Send = Callable[[Message], Outcome]
 
 log = logging.getLogger(__name__)
-
-
-def start_thread(function: Callable[[], None]) -> None:
-    """Run a function on a thread that does not keep the process from ending."""
-    threading.Thread(target=function, daemon=True).start()
 
 
 @dataclass(eq=False)
@@ -58,18 +53,8 @@ class Delivery:
     outcome: Outcome | None = None  # retry_after: until the digest, or until it may be sent again
 
 
-@dataclass(frozen=True)
-class Batch:
-    """What one message carries, and since when it is being posted."""
-
-    deliveries: list[Delivery]
-    alerts: list[Alert]
-    collected: int  # how many of the alerts are the digest
-    since: float
-
-
 class Outbox:
-    """See the module. `clock`, `changed` and `start` are injected by the tests."""
+    """See the module. `clock`, `changed` and `thread` are injected by the tests."""
 
     def __init__(
         self,
@@ -78,13 +63,14 @@ class Outbox:
         digest_seconds: float,
         clock: Callable[[], float] = time.monotonic,
         changed: threading.Condition | None = None,
-        start: Callable[[Callable[[], None]], None] = start_thread,
+        thread: Callable[..., Any] = threading.Thread,
     ) -> None:
-        self._build, self._send, self._clock, self._start = build, send, clock, start
+        self._build, self._send, self._clock, self._thread = build, send, clock, thread
         self._changed = changed or threading.Condition()  # all waiting is done on it
         self._digest = Digest(digest_seconds)
         self._waiting: list[Delivery] = []
-        self._in_flight: Batch | None = None
+        self._in_flight: list[Delivery] = []
+        self._posting_since = math.inf
         self._sender: object | None = None  # stands for the thread that sends
         self._accepted: dict[str, None] = {}  # a set that remembers its order, oldest first
         self._trouble: Outcome | None = None  # the last post's, unless Slack accepted it
@@ -103,8 +89,7 @@ class Outbox:
         with self._changed:
             self._waiting.append(delivery)
             self._answer_without_a_post()
-            held = len(self._waiting) + (len(self._in_flight.deliveries) if self._in_flight else 0)
-            if held > MAX_WAITING:
+            if len(self._waiting) + len(self._in_flight) > MAX_WAITING:
                 self._give_up(delivery, FULL)
             self._wake_sender()
             while delivery.outcome is None:
@@ -122,13 +107,13 @@ class Outbox:
         for i in range(0, len(lost), MAX_LOGGED):
             some = lost[i : i + MAX_LOGGED]
             types = dict(Counter(alert.code for alert in some))
-            log.error("digest lost=%d of %d types=%s %s", len(some), len(lost), types, _ids(some))
+            log.error(f"digest lost={len(some)} of {len(lost)} types={types} {_log_ids(some)}")
 
     def _wait(self, delivery: Delivery) -> None:
         """Wait for a change while it can help the delivery; after that, give it up."""
         now, reason, end = self._clock(), LATE, delivery.deadline
         if delivery in self._waiting:
-            reason = BEHIND if self._in_flight else self._trouble or BEHIND
+            reason = BEHIND if self._posting_since < math.inf else self._trouble or BEHIND
             end = end - MIN_POST if self._not_before < end - MIN_POST else now
         if now < end:
             self._changed.wait(end - now)
@@ -164,36 +149,36 @@ class Outbox:
 
     def _wake_sender(self) -> None:
         """Have a sender look at what is due: a new one where there is none, or one is lost."""
-        lost = self._in_flight and self._clock() > self._in_flight.since + LOST_AFTER
+        lost = self._clock() > self._posting_since + LOST_AFTER
         if self._due() < math.inf and (lost or not self._sender):
-            self._in_flight, self._sender = None, object()
-            self._start(partial(self._send_all, self._sender))
+            self._in_flight, self._posting_since, self._sender = [], math.inf, object()
+            self._thread(target=self._send_all, args=(self._sender,), daemon=True).start()
         self._changed.notify_all()
 
     def _send_all(self, sender: object) -> None:
         """The sender: posts what is due, when it is due, until there is nothing left."""
-        while batch := self._next_batch(sender):
-            outcome = self._post(batch)
-            with self._changed:
-                self._settle(batch, outcome)
-                self._changed.notify_all()
-
-    def _next_batch(self, sender: object) -> Batch | None:
-        """Wait until a message is due, and take what it carries; None when the sender may end."""
         with self._changed:
             while self._sender is sender and (due := self._due()) < math.inf:
-                if (now := self._clock()) < due:
-                    self._changed.wait(due - now)
-                    continue
-                collected = list(self._digest.alerts.values())
-                alerts = collected + list(self._new_alerts(self._waiting).values())
-                self._in_flight = Batch(self._waiting, alerts, len(collected), since=now)
-                self._waiting = []
-                return self._in_flight
-            if self._sender is sender:
+                if (left := due - self._clock()) > 0:
+                    self._changed.wait(left)
+                else:
+                    self._send_message()
+            if self._sender is sender:  # else it was given up
                 self._sender = None
-            self._changed.notify_all()  # `close` waits for the sender's end too
-        return None
+            self._changed.notify_all()
+
+    def _send_message(self) -> None:
+        """Post a message for all that waits; the lock is released meanwhile."""
+        batch, collected = self._waiting, len(self._digest.alerts)
+        alerts = [*self._digest.alerts.values(), *self._new_alerts(batch).values()]
+        self._waiting, self._in_flight, self._posting_since = [], batch, self._clock()
+        self._changed.release()
+        try:
+            outcome = self._post(batch, alerts, collected)
+        finally:
+            self._changed.acquire()
+        self._settle(batch, alerts, outcome)
+        self._changed.notify_all()
 
     def _due(self) -> float:
         """When the next message may go out; infinity while there is nothing to send."""
@@ -203,44 +188,40 @@ class Outbox:
         at_once = self._waiting or self._trouble or self._stopping
         return self._not_before if at_once else max(self._not_before, self._digest.due())
 
-    def _post(self, batch: Batch) -> Outcome:
-        """Build the batch's message, post it, and log what became of it."""
+    def _post(self, batch: list[Delivery], alerts: list[Alert], collected: int) -> Outcome:
+        """Build a message, post it, and log what became of it."""
         form, started = FORMS[self._form], self._clock()
         try:
-            outcome = self._send(self._build(batch.alerts, form, batch.collected > 0))
+            outcome = self._send(self._build(alerts, form=form, digest=collected > 0))
         except Exception as error:
             log.exception("message failed: a bug in this service, please report it")
             outcome = Outcome(Verdict.MALFORMED, f"internal error ({type(error).__name__})")
         line = (
-            f"message deliveries={len(batch.deliveries)} alerts={len(batch.alerts)}"
-            f" collected={batch.collected} form={form} slack={outcome.status or 'none'}"
+            f"message deliveries={len(batch)} alerts={len(alerts)} collected={collected}"
+            f" form={form} slack={outcome.status or 'none'}"
             f" ms={(self._clock() - started) * 1000:.0f} outcome={outcome.verdict.value}"
         )
         if outcome.verdict is Verdict.ACCEPTED:
             log.info(line)
         elif outcome.verdict is Verdict.UNAVAILABLE:
-            hold = f" hold={outcome.retry_after}s" if outcome.retry_after else ""
-            log.warning("%s%s reason=%r", line, hold, outcome.reason)
+            log.warning(f"{line} reason={outcome.reason!r}")
         else:
-            line += f" reason={outcome.reason!r} advice={advice(outcome)!r}"
-            log.error("%s %s", line, _ids(batch.alerts))
+            why = f"reason={outcome.reason!r} advice={advice(outcome)!r}"
+            log.error(f"{line} {why} {_log_ids(alerts)}")
         return outcome
 
-    def _settle(self, batch: Batch, outcome: Outcome) -> None:
+    def _settle(self, batch: list[Delivery], alerts: list[Alert], outcome: Outcome) -> None:
         """Record what became of a batch; what may still pass waits again."""
-        accepted = outcome.verdict is Verdict.ACCEPTED
-        if accepted:
-            self._remember(batch.alerts)
+        if outcome.verdict is Verdict.ACCEPTED:
+            self._digest.posted(alerts, self._clock())
+            self._accepted.update((alert.log_id, None) for alert in alerts if alert.log_id)
+            for log_id in list(self._accepted)[: max(len(self._accepted) - MAX_REMEMBERED, 0)]:
+                del self._accepted[log_id]
         again = False
         if self._in_flight is batch:  # else it was given up, and says nothing of what came since
-            self._in_flight, self._trouble = None, None if accepted else outcome
-            self._failures = self._failures + 1 if outcome.verdict is Verdict.UNAVAILABLE else 0
-            malformed = outcome.verdict is Verdict.MALFORMED
-            self._form = (self._form + 1) % len(FORMS) if malformed else 0
-            again = self._failures > 0 or self._form > 0
-            pause = max(outcome.retry_after or min(self._failures, MAX_PAUSE), INTERVAL)
-            self._not_before = self._clock() + pause
-        unanswered = [delivery for delivery in batch.deliveries if delivery.outcome is None]
+            self._in_flight, self._posting_since = [], math.inf
+            again = self._set_pace(outcome)
+        unanswered = [delivery for delivery in batch if delivery.outcome is None]
         if again:
             self._waiting[:0] = unanswered
         else:
@@ -248,12 +229,16 @@ class Outbox:
                 delivery.outcome = outcome
         self._answer_without_a_post()
 
-    def _remember(self, alerts: list[Alert]) -> None:
-        self._digest.posted(alerts, self._clock())
-        self._accepted.update((alert.log_id, None) for alert in alerts if alert.log_id)
-        for log_id in list(self._accepted)[: max(len(self._accepted) - MAX_REMEMBERED, 0)]:
-            del self._accepted[log_id]
+    def _set_pace(self, outcome: Outcome) -> bool:
+        """Say when and in which form to post next; returns whether the same may still pass."""
+        malformed = outcome.verdict is Verdict.MALFORMED
+        self._trouble = None if outcome.verdict is Verdict.ACCEPTED else outcome
+        self._failures = self._failures + 1 if outcome.verdict is Verdict.UNAVAILABLE else 0
+        self._form = (self._form + 1) % len(FORMS) if malformed else 0
+        pause = max(outcome.retry_after or min(self._failures, MAX_PAUSE), INTERVAL)
+        self._not_before = self._clock() + pause
+        return self._failures > 0 or self._form > 0
 
 
-def _ids(alerts: list[Alert]) -> str:
+def _log_ids(alerts: list[Alert]) -> str:
     return "log_ids=" + ",".join(alert.log_id for alert in alerts[:MAX_LOGGED] if alert.log_id)

@@ -16,28 +16,22 @@ CONNECT_TIMEOUT = 3.05  # seconds; over 3, a lost first packet's retransmission,
 READ_TIMEOUT = 50.0  # seconds; Slack may accept a message that late, and unheard it is doubled
 MAX_ANSWER = 1000  # bytes of Slack's answer that are read; its words are short
 MAX_HOLD = 600  # seconds; the longest Retry-After that is honoured
-# Slack and Mattermost and Discord's /slack answer `ok`, Rocket.Chat this JSON.
+# Slack and Mattermost answer `ok`, Rocket.Chat this JSON.
 ACCEPTED_ANSWERS = ("ok", '{"success":true}')
 
 _WORD = re.compile(r"[a-z][a-z_]{2,60}")
-_REPLACE_WEBHOOK = "the webhook is gone: make a new one in Slack and set SLACK_WEBHOOK_URL to it"
-_ASK_ADMIN = "a Slack admin forbids it: ask them, or make a webhook for another channel"
-_NEW_CHANNEL = "the channel is gone: make a webhook for another one and set SLACK_WEBHOOK_URL to it"
-# https://api.slack.com/messaging/webhooks#handling_errors
+# What to do about each word of https://api.slack.com/messaging/webhooks#handling_errors.
+_GONE = "the webhook is gone: make a new one in Slack and set SLACK_WEBHOOK_URL to it"
+_FORBIDDEN = "a Slack admin forbids it: ask them, or make a webhook for another channel"
+_NO_CHANNEL = "the channel is gone: make a webhook for another one and set SLACK_WEBHOOK_URL to it"
+# fmt: off
 ADVICE = {
-    "no_service": _REPLACE_WEBHOOK,
-    "no_service_id": _REPLACE_WEBHOOK,
-    "no_team": _REPLACE_WEBHOOK,
-    "invalid_token": _REPLACE_WEBHOOK,
-    "user_not_found": _REPLACE_WEBHOOK,
-    "no_active_hooks": _REPLACE_WEBHOOK,
-    "action_prohibited": _ASK_ADMIN,
-    "posting_to_general_channel_denied": _ASK_ADMIN,
-    "team_disabled": _ASK_ADMIN,
-    "channel_not_found": _NEW_CHANNEL,
-    "channel_is_archived": _NEW_CHANNEL,
+    "no_service": _GONE, "no_service_id": _GONE, "no_team": _GONE, "no_active_hooks": _GONE,
+    "invalid_token": _GONE, "user_not_found": _GONE, "action_prohibited": _FORBIDDEN,
+    "posting_to_general_channel_denied": _FORBIDDEN, "team_disabled": _FORBIDDEN,
+    "channel_not_found": _NO_CHANNEL, "channel_is_archived": _NO_CHANNEL,
 }
-_CHECK_URL = "check SLACK_WEBHOOK_URL: copy it again from Slack, https://api.slack.com/apps"
+# fmt: on
 
 
 class Verdict(Enum):
@@ -91,7 +85,8 @@ def advice(outcome: Outcome) -> str:
         return "nothing, if it passes; else see https://slack-status.com and this machine's network"
     if outcome.verdict is Verdict.MALFORMED:
         return "please report this as a bug; it goes out as plain text or mere counts"
-    return ADVICE.get(outcome.reason, _CHECK_URL)
+    check_url = "check SLACK_WEBHOOK_URL: copy it again from Slack, https://api.slack.com/apps"
+    return ADVICE.get(outcome.reason, check_url)
 
 
 def _outcome(response: requests.Response, answer: str) -> Outcome:
@@ -102,8 +97,11 @@ def _outcome(response: requests.Response, answer: str) -> Outcome:
     # Only a word of Slack's own form is passed on: a proxy's error page may quote the URL.
     reason = answer if _WORD.fullmatch(answer) else f"HTTP {status}"
     if status == 429:
-        hold = retry_after(response.headers.get("Retry-After", ""))
-        return Outcome(Verdict.UNAVAILABLE, "Slack's rate limit is reached", status, hold)
+        # Slack documents whole seconds: https://docs.slack.dev/apis/web-api/rate-limits
+        header = response.headers.get("Retry-After", "").strip()
+        hold = min(int(header), MAX_HOLD) if re.fullmatch("[0-9]{1,9}", header) else None
+        reason = "Slack's rate limit is reached" + (f", for {hold} s" if hold else "")
+        return Outcome(Verdict.UNAVAILABLE, reason, status, hold)
     if status >= 500:
         return Outcome(Verdict.UNAVAILABLE, f"Slack failed: {reason}", status)
     # With a word that has advice it is about the webhook; with any other about the message, which
@@ -111,12 +109,3 @@ def _outcome(response: requests.Response, answer: str) -> Outcome:
     if status in (400, 403, 413) and reason not in ADVICE:
         return Outcome(Verdict.MALFORMED, reason, status)
     return Outcome(Verdict.REFUSED, reason, status)
-
-
-def retry_after(header: str) -> float | None:
-    """The seconds that a Retry-After header asks for, None if it says nothing.
-
-    Slack documents whole seconds (https://docs.slack.dev/apis/web-api/rate-limits).
-    """
-    header = header.strip()
-    return min(int(header[:9]), MAX_HOLD) if re.fullmatch("[0-9]+", header) else None

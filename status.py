@@ -1,37 +1,43 @@
 """Status: how the service fares, for a monitor that tells of it by another way than Slack."""
 
+import math
 import threading
 import time
 from collections.abc import Callable
 
+from message import Message
 from slack import Outcome, Verdict
 
 UNREACHED_AFTER = 600.0  # seconds without Slack after which that is no passing fault any more
 WARN_EVERY = 60.0  # seconds between two warnings of wrong tokens
+REFUSES, UNREACHED = "refuses messages", "cannot be reached"
 
 
 class Status:
     """Since when what has been so. `now` gives seconds since the epoch."""
 
-    def __init__(self, now: Callable[[], float] = time.time) -> None:
-        self._now = now
+    def __init__(
+        self, post: Callable[[Message], Outcome], now: Callable[[], float] = time.time
+    ) -> None:
+        self._post, self._now = post, now
         self._lock = threading.Lock()
         self._delivered = self._accepted = 0.0  # when last; 0: not yet
-        self._failing: dict[str, tuple[float, str]] = {}  # what Slack does: since when, and why
-        self._wrong_tokens = 0
-        self._warned = 0.0
+        self._troubles: dict[str, tuple[float, str]] = {}  # of Slack: since when, and why
+        self._wrong_tokens, self._warned = 0, 0.0
+
+    def post(self, message: Message) -> Outcome:
+        """Post a message, and note what became of it."""
+        outcome = self._post(message)
+        if outcome.verdict is Verdict.ACCEPTED:
+            self._accepted, self._troubles = self._now(), {}
+        else:
+            trouble = UNREACHED if outcome.verdict is Verdict.UNAVAILABLE else REFUSES
+            self._troubles.setdefault(trouble, (self._now(), outcome.reason))
+        return outcome
 
     def note_delivery(self) -> None:
         """Auth0 has delivered, with the right token."""
         self._delivered = self._now()
-
-    def note_outcome(self, outcome: Outcome) -> None:
-        """A message was posted, with this outcome."""
-        if outcome.verdict is Verdict.ACCEPTED:
-            self._accepted, self._failing = self._now(), {}
-            return
-        what = "cannot be reached" if outcome.verdict is Verdict.UNAVAILABLE else "refuses messages"
-        self._failing.setdefault(what, (self._now(), outcome.reason))
 
     def note_wrong_token(self) -> int:
         """Count a wrong token; returns how many to warn of now, mostly none."""
@@ -44,22 +50,16 @@ class Status:
 
     def line(self) -> tuple[int, str]:
         """The HTTP status, and one line that says why, without anything secret."""
-        for what in ("refuses messages", "cannot be reached"):
-            since, reason = self._failing.get(what, (self._now(), ""))
-            if reason and (what == "refuses messages" or self._now() >= since + UNREACHED_AFTER):
-                return 503, f"Slack {what} since {_utc(since)}: {reason}"
-        delivery = self._ago("last delivery", self._delivered)
-        return 200, f"ok: {delivery}, {self._ago('last message accepted', self._accepted)}"
+        for trouble, after in ((REFUSES, 0.0), (UNREACHED, UNREACHED_AFTER)):
+            since, reason = self._troubles.get(trouble, (math.inf, ""))
+            if self._now() >= since + after:
+                at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(since))
+                return 503, f"Slack {trouble} since {at}: {reason}"
+        delivered, accepted = self._ago(self._delivered), self._ago(self._accepted)
+        return 200, f"ok: last delivery {delivered}, last message accepted {accepted}"
 
-    def _ago(self, what: str, at: float) -> str:
-        if not at:
-            return f"{what}: none yet"
+    def _ago(self, at: float) -> str:
         seconds = self._now() - at
-        for unit, size in (("d", 86_400), ("h", 3600), ("min", 60)):
-            if seconds >= 2 * size:
-                return f"{what} {seconds // size:.0f} {unit} ago"
-        return f"{what} {seconds:.0f} s ago"
-
-
-def _utc(at: float) -> str:
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
+        units = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+        unit, size = next(unit for unit in units if seconds >= 2 * unit[1] or unit[0] == "s")
+        return f"{seconds // size:.0f} {unit} ago" if at else "none yet"

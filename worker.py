@@ -33,7 +33,6 @@ class PatientSocket(socket.socket):
 
     handed_over = 0.0  # when the current request was handed to the threads
     read_until = 0.0
-    request: Any = None  # gunicorn's own
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         """As a socket's; raises TimeoutError when the request's time is over."""
@@ -41,8 +40,6 @@ class PatientSocket(socket.socket):
             self.settimeout(max(self.read_until - time.monotonic(), 0.001))
             return super().recv(size, flags)
         except TimeoutError:
-            if self.request:
-                self.request.must_close = True  # where the next one begins nobody knows
             # By its number gunicorn takes it for a client that went away, and shows no traceback.
             raise TimeoutError(errno.ECONNRESET, TOO_SLOW) from None
         finally:
@@ -67,16 +64,11 @@ class PatientWorker(ThreadWorker):
     def handle(self, conn: TConn) -> Any:
         """Serve a connection's next request; close the connection unless it is kept."""
         sock = cast(PatientSocket, conn.sock)
-        sock.request, sock.read_until = None, time.monotonic() + READ_TIMEOUT
+        sock.read_until = time.monotonic() + READ_TIMEOUT
         kept = super().handle(conn)
         if not kept:
             close_graceful(sock, LINGER)
         return kept
-
-    def handle_request(self, req: Any, conn: TConn) -> bool:
-        """Answer a request, whose head has come in."""
-        cast(PatientSocket, conn.sock).request = req
-        return super().handle_request(req, conn)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
         """Answer what is no HTTP, with the status alone: gunicorn quotes it, token and all."""

@@ -83,16 +83,17 @@ def test_the_log_id_stands_in_data_at_the_top_or_nowhere(
         (b"{}", "an item has no object `data`"),
         (b'{"logs": 1}', "an item has no object `data`"),
         (b'{"data": []}', "an item has no object `data`"),
-        (b'{"data": {}}', "an item has no string `type` in `data`"),
-        (b'{"data": {"type": 5}}', "an item has no string `type` in `data`"),
-        (b'{"data": {"type": null}}', "an item has no string `type` in `data`"),
+        (b'{"data": {}}', "an item has no string `type`"),
+        (b'{"data": {"type": 5}}', "an item has no string `type`"),
+        (b'{"data": {"type": null}}', "an item has no string `type`"),
         (b"{}\n5\n", "no readable event in 2 item(s): an item has no object `data`"),
         (b"one\ntwo\n", "no readable event in 2 item(s): a line is not JSON"),
-        (b"x\n" * 500_000, "the body is not JSON, nor are its lines"),
-        (b"[" * 3000 + b'"' + b'\\"' * 60_000, "the body is not JSON"),
-        (b"[" * 200_000, "the body is not JSON"),
-        (b"[" * 200_000 + b"]" * 200_000, "an item is not an object"),
-        (b'{"data":' * 50_000, "the body is not JSON"),
+        (b'{"data": {"type": "f"}}\n' + b"x\n" * 500_000, "the body is not JSON: Extra data"),
+        (b"[" + b"5," * 50_000 + b"5]", "the body holds over 50000 items"),
+        (b"[" * 200_000, "the body is not JSON: it is nested too deeply"),
+        (b"[" * 200_000 + b"]" * 200_000, "the body is not JSON: it is nested too deeply"),
+        (b'{"data":' * 50_000, "the body is not JSON: it is nested too deeply"),
+        (b'{"data": {"type": "f", "n": ' + b"9" * 5000 + b"}}", "the body is not JSON: Exceeds"),
     ],
 )
 def test_says_why_nothing_is_readable(body: bytes, reason: str) -> None:
@@ -109,7 +110,7 @@ def test_an_unreadable_item_does_not_cost_the_others() -> None:
     assert [event["type"] for event in events] == ["fp", "s"]
     assert problems == {
         "an item is not an object": 2,
-        "an item has no string `type` in `data`": 1,
+        "an item has no string `type`": 1,
         "an item has no object `data`": 1,
     }
 
@@ -141,25 +142,3 @@ def test_reads_what_is_odd_in_a_field(raw: bytes, description: object) -> None:
         events, problems = read_events(body)
         assert all(event["description"] == description for event in events)
         assert not problems
-
-
-def test_reads_an_integer_of_any_length() -> None:
-    events, _ = read_events(b'{"data": {"type": "f", "log_id": ' + b"9" * 10_000 + b"}}")
-    assert str(events[0]["log_id"]) == "9" * 10_000
-
-
-def test_lines_after_a_thousand_bad_ones_count_if_any_before_did() -> None:
-    good = json.dumps(ONE) + "\n"
-    events, problems = read_events((good + "x\n" * 2000 + good).encode())
-    assert len(events) == 2
-    assert problems == {"a line is not JSON": 2000}
-
-
-def test_an_event_with_deep_nesting_does_not_hold_up_the_others() -> None:
-    deep = "[" * 50_000 + '"]]"' + "]" * 50_000
-    nested = '{"data": {"type": "fs", "details": DEEP, "description": "kept"}}'
-    nested = nested.replace("DEEP", "9" * 5000 + ', "deeper": ' + deep)
-    events, problems = read_events(f"[{nested}, {json.dumps(ONE)}]".encode())
-    assert [event["type"] for event in events] == ["fs", "fp"]
-    assert events[0]["description"] == "kept"
-    assert not problems

@@ -503,7 +503,7 @@ def test_real_threads_post_too() -> None:
         posted.append(message)
         return OK
 
-    outbox = Outbox(lambda alerts, *_: {"count": len(alerts)}, send, 0)
+    outbox = Outbox(lambda alerts, **_: {"count": len(alerts)}, send, 0)
     delivery = outbox.deliver([alert("1")], time.monotonic() + BUDGET)
     assert delivery.outcome == OK
     assert posted == [{"count": 1}]

@@ -30,7 +30,11 @@ def clock() -> Clock:
 
 @pytest.fixture
 def status(clock: Clock) -> Status:
-    return Status(clock)
+    return Status(lambda message: message["outcome"], clock)
+
+
+def post(status: Status, outcome: Outcome) -> None:
+    assert status.post({"outcome": outcome}) is outcome
 
 
 @pytest.mark.parametrize(
@@ -47,20 +51,20 @@ def status(clock: Clock) -> Status:
 def test_says_when_last_something_came_and_went(
     status: Status, clock: Clock, seconds: float, ago: str
 ) -> None:
-    assert status.line() == (200, "ok: last delivery: none yet, last message accepted: none yet")
+    assert status.line() == (200, "ok: last delivery none yet, last message accepted none yet")
     status.note_delivery()
-    status.note_outcome(OK)
+    post(status, OK)
     clock.now += seconds
     assert status.line() == (200, f"ok: last delivery {ago} ago, last message accepted {ago} ago")
 
 
 def test_a_refusal_is_told_until_a_message_is_accepted(status: Status, clock: Clock) -> None:
-    status.note_outcome(GONE)
+    post(status, GONE)
     for later in (MALFORMED, DOWN, GONE):
         clock.now += 1000
-        status.note_outcome(later)
+        post(status, later)
         assert status.line() == REFUSED
-    status.note_outcome(OK)
+    post(status, OK)
     assert status.line()[0] == 200
 
 
@@ -68,13 +72,13 @@ def test_a_slack_that_cannot_be_reached_is_told_after_ten_minutes(
     status: Status, clock: Clock
 ) -> None:
     for _ in range(3):
-        status.note_outcome(DOWN)
+        post(status, DOWN)
         clock.now += UNREACHED_AFTER / 3 - 1
         assert status.line()[0] == 200
     clock.now += 3
     reason = "Slack cannot be reached since 2026-11-22T10:00:06Z: Slack failed: HTTP 500"
     assert status.line() == (503, reason)
-    status.note_outcome(OK)
+    post(status, OK)
     assert status.line()[0] == 200
 
 

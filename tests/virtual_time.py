@@ -52,10 +52,12 @@ class VirtualTime(threading.Condition):
             while self._threads:
                 assert super().wait(STUCK_AFTER), "stuck: a thread neither waits nor ends"
 
-    def start(self, function: Callable[[], object]) -> None:
-        """Run a function on one more thread; called with the lock held."""
+    def thread(
+        self, target: Callable[..., object], args: tuple[object, ...], daemon: bool
+    ) -> threading.Thread:
+        """One more thread to live in virtual time; called with the lock held."""
         self._threads += 1
-        threading.Thread(target=self._live, args=(function,), daemon=True).start()
+        return threading.Thread(target=self._live, args=(lambda: target(*args),), daemon=daemon)
 
     def _live(self, function: Callable[[], object]) -> None:
         try:

@@ -40,7 +40,7 @@ class World:
         self.shown: list[Any] = []  # the log_ids of the messages that Slack accepted
         self.in_flight = 0
         self.stopped_at = 0.0
-        self.virtual = (digest, self.time.clock, self.time, self.time.start)
+        self.virtual = (digest, self.time.clock, self.time, self.time.thread)
         self.outbox = Outbox(self.build, self.send, *self.virtual)
         self.answers: dict[str, tuple[float, Delivery]] = {}  # by name: when, and what
         self._arrivals: list[Any] = []
