@@ -1,4 +1,6 @@
-# Everything runs from .venv, which is made here and nowhere else: python3 and make are enough.
+# Everything runs from .venv, which is made here and nowhere else: Python and make are enough.
+PYTHON ?= python3
+
 .PHONY: run test check bench picture
 
 run: .venv/run .env
@@ -21,8 +23,11 @@ picture: .venv/run
 .env:
 	cp .env.example .env
 
+# --clear: a .venv that was made by halves is made anew.
 .venv/run: requirements.txt
-	python3 -m venv .venv
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "$(PYTHON) is not Python 3.11 or newer: try make PYTHON=python3.13" >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
 	.venv/bin/pip install --quiet --requirement requirements.txt
 	touch $@
 

@@ -73,7 +73,7 @@ ROUNDS = 20  # for each size of delivery; in each, both servers have a turn
 ROUND_SECONDS = 0.5  # short, so that whatever else the machine does hits both
 WARM_UP_SECONDS = 1.0
 DELIVERY_SIZES = (1, 100)  # events
-MIN_THROUGHPUT_RATIO = 0.9
+MIN_THROUGHPUT_RATIO = 0.8  # nobody waits for these answers
 
 MAX_MEMORY = 90.0  # MiB
 MAX_STORM_MEMORY = 95.0  # MiB, which are 100 MB
