@@ -58,7 +58,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
             f"AUTH0_LOG_STREAM_TOKEN is not set: anyone can post to /api/logs; {SET_IT}"
         )
     elif token == EXAMPLE_TOKEN or len(token) < MIN_TOKEN:
-        warnings.append(f"AUTH0_LOG_STREAM_TOKEN is the example or short, so known; {SET_IT}")
+        guessed = f"the example's or under {MIN_TOKEN} characters, so can be guessed"
+        warnings.append(f"AUTH0_LOG_STREAM_TOKEN is {guessed}; {SET_IT}")
     alert_filter, unmatched = read_filter(variable("ALERT_TYPES"), variable("ALERT_IGNORE"))
     warnings += [
         f"ALERT_TYPES has {entry!r}, which matches no log type known today: is it mistyped?"

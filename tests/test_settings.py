@@ -125,8 +125,8 @@ def test_a_wrong_variable_is_named_and_quoted(variable: str, value: str) -> None
     [
         ("", "anyone can post"),
         ("  ", "anyone can post"),
-        (EXAMPLE_TOKEN, "is the example or short"),
-        ("15characters...", "is the example or short"),
+        (EXAMPLE_TOKEN, "can be guessed"),
+        ("15characters...", "can be guessed"),
     ],
 )
 def test_warns_of_an_endpoint_that_is_open_or_as_good_as(token: str, warning: str) -> None:

@@ -6,6 +6,8 @@ gunicorn.conf.py, fails in each test that a sentence of worker.py's docstring is
 
 import contextlib
 import errno
+import http.client
+import json
 import resource
 import socket
 import time
@@ -95,14 +97,19 @@ def test_a_request_has_its_time_however_many_drops_it_comes_in() -> None:
 # A good client, who keeps its connection.
 
 
-def kept(running: Server, pause: float) -> list[int]:
+def kept(running: Server, bodies: list[list[object]], pause: float) -> list[int]:
     """What requests on one connection are answered, with a pause between them."""
+    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=20)
     answers = []
-    with connect(running) as connection:
-        for _ in range(2):
-            connection.sendall(request(b"[]"))
-            answers += statuses(connection.recv(65536))
-            time.sleep(pause)
+    for body in bodies:
+        headers = {"Authorization": TOKEN}
+        connection.request("POST", "/api/logs", json.dumps(body), headers)
+        response = connection.getresponse()
+        response.read()
+        answers.append(response.status)
+        connection.auto_open = 0  # not another one, if the service has closed it
+        time.sleep(pause)
+    connection.close()
     return answers
 
 
@@ -110,13 +117,7 @@ def slow_slack_answers() -> list[int]:
     """What a connection that is kept is answered while Slack takes longer than a request may."""
     with slack_stub() as slack, server(SLACK_WEBHOOK_URL=slack.url) as running:
         slack.script(*[Answer(delay=READ_TIMEOUT + 0.6)] * 2)
-        with connect(running) as connection:
-            answers = []
-            for n in range(2):
-                body = b'[{"data": {"type": "fp", "log_id": "%d"}}]' % n
-                connection.sendall(request(body))
-                answers += statuses(connection.recv(65536))
-        return answers
+        return kept(running, [[event()], [event()]], pause=0)
 
 
 def starved_answer() -> tuple[int, float]:
@@ -154,7 +155,7 @@ def test_good_clients_are_served_whatever_the_others_do(service: Server) -> None
     """At once, because each takes its seconds."""
     with ThreadPoolExecutor(4) as pool:
         slow_slack = pool.submit(slow_slack_answers)
-        idle = pool.submit(kept, service, READ_TIMEOUT + 1.5)
+        idle = pool.submit(kept, service, [[], []], READ_TIMEOUT + 1.5)
         starved = pool.submit(starved_answer)
         few = pool.submit(few_files_output)
         assert slow_slack.result() == [200, 200]

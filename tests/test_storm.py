@@ -27,9 +27,12 @@ def storm(running: Server) -> tuple[set[str], set[str]]:
         (collected if "next digest" in response.text else posted).add(f"user{n}.")
 
     with ThreadPoolExecutor(16) as pool:
+        answers = []
         for n in range(STORM):
-            pool.submit(deliver, n)
+            answers.append(pool.submit(deliver, n))
             time.sleep(EVERY)
+        for answer in answers:
+            answer.result()
     assert len(posted) + len(collected) == STORM
     return posted, collected
 
