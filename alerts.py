@@ -14,16 +14,17 @@ from urllib.parse import quote
 from events import Event
 from log_types import NAMES
 
-MAX_TEXT = 1000  # characters that are read of any text; a title shows 250, a field 300
+MAX_READ = 1000  # characters that are read of any text; a title shows 250, a field 300
 MAX_CODE = 100  # characters of a log type's code; Auth0's have at most 50
 MAX_LOG_ID = 100  # characters; Auth0's have about 55, and a longer one is no id
-MAX_ITEMS = 20  # items that are read of a list
+MAX_LISTED = 20  # items that are read of a list
 
 Value = tuple[str, ...]  # what stands under a label: mostly one text; a client's name and its id
 
 # What can be shown: for each name in SLACK_FIELDS the labels under which it stands in Slack, and
 # for each label where its texts stand: a string for each text, in it the places, best first. A dot
-# in front stands for `details`; a list on the way stands for its first item.
+# in front stands for `details`; a list on the way stands for its first item. "authentoication" is
+# what Auth0's schema of feccft says.
 # fmt: off
 FIELDS: dict[str, dict[str, list[str]]] = {
     "cause": {"Cause": [
@@ -111,7 +112,7 @@ class Alert:
 
     @property
     def title(self) -> str:
-        """What happened, as Slack shows it."""
+        """What happened, as ALERT_IGNORE sees it."""
         return f"{self.description or self.name or 'Auth0 log event'} [type: {self.code}]"
 
 
@@ -141,16 +142,18 @@ def read_fields(value: str = "") -> tuple[str, ...]:
 
 
 def clean(value: object) -> str:
-    """A value as one line of text that shows all it has; empty for what is no text or number."""
+    """A value as one line of visible text, cut to MAX_READ; empty for what is no text or number."""
     if isinstance(value, str):
-        value = value[:MAX_TEXT]
+        value = value[:MAX_READ]
         if value.isascii() and value.isprintable():
             return value.strip()
         return _INVISIBLE.sub("", _CONTROL.sub(" ", _SURROGATE.sub("\ufffd", value))).strip()
     if isinstance(value, list):
-        return ", ".join(filter(None, (clean(x) for x in value[:MAX_ITEMS] if type(x) is not list)))
+        return ", ".join(
+            filter(None, (clean(x) for x in value[:MAX_LISTED] if type(x) is not list))
+        )
     if isinstance(value, int | float):  # also a bool, which JSON writes in lower case
-        return str(value).lower()[:MAX_TEXT]
+        return str(value).lower()[:MAX_READ]
     return ""
 
 

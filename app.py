@@ -97,9 +97,11 @@ def receive(settings: Settings, outbox: Outbox, status: Status) -> Response:
         response = _deliver(settings, outbox, status, started + BUDGET, counts)
     except HTTPException as error:
         response = _answer_to_error(error)
+        counts["reason"] = repr(error.description)
     said = "".join(f" {name}={count}" for name, count in counts.items())
     milliseconds = (time.monotonic() - started) * 1000
-    log.info("delivery status=%d%s ms=%.0f", response.status_code, said, milliseconds)
+    level = logging.WARNING if response.status_code == 408 else logging.INFO
+    log.log(level, "delivery status=%d%s ms=%.0f", response.status_code, said, milliseconds)
     return response
 
 
@@ -170,7 +172,6 @@ def _read_body(limit: int) -> bytes:
             if size <= limit:
                 chunks.append(chunk)
     except TimeoutError as error:  # the worker's
-        log.warning("delivery refused: %s", error.strerror)
         raise http.RequestTimeout(error.strerror) from error
     except Exception as error:  # gunicorn's own, for broken chunks; a client that went away
         raise http.BadRequest("the body ended early, or its chunks are broken") from error

@@ -32,11 +32,6 @@ class Digest:
             return False
         return all(self._seen.get(alert.code, -math.inf) > now - NEWS_AFTER for alert in alerts)
 
-    def collect(self, alerts: dict[str | int, Alert]) -> int:
-        """Keep these alerts, by their keys, for the digest; returns how many they are."""
-        self.alerts |= alerts
-        return len(alerts)
-
     def due(self) -> float:
         """When the digest goes out, if no message goes out before and takes it along."""
         return -math.inf if len(self.alerts) >= MAX_COLLECTED else self._next

@@ -67,7 +67,8 @@ class AlertFilter:
         if len(code) <= MAX_CODE and len(self.judged) < len(NAMES) + MAX_NEW:
             self.judged[code] = group
             reads = group_of(code) or "neither failure nor limit"
-            alert, entry = ("no alert", code) if group is None else ("an alert", f"!{code}")
+            entry = re.sub("[^a-z0-9_-]", "?", code.lower())
+            alert, entry = ("no alert", entry) if group is None else ("an alert", f"!{entry}")
             log.warning(
                 f"log type {code!r} is newer than this version: its code reads as {reads}, so it is"
                 f" {alert}; to change that, add {entry} to ALERT_TYPES (failure,limit by default)"

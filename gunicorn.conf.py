@@ -35,21 +35,12 @@ keepalive = 95
 _files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
 worker_connections = min(_files - 100, 900) if _files > 0 else 900
 
-# Seconds without a sign of life after which the process is replaced: its main loop gives one each
-# second, whatever the threads wait for.
-timeout = 30
-
 # "POST /api/logs HTTP/1.1" has 24 bytes.
 limit_request_line = 1024
 # Auth0 and two proxies send about 20.
 limit_request_fields = 64
-# Bytes; tokens are short, but some proxies add long headers.
-limit_request_field_size = 8190
-
 # Headers that would change the path of a request: no proxy of this service sends them.
 forwarder_headers = ""
 
-# The service's own log has a line for each delivery that says more.
-accesslog = None
 # gunicorn's administration socket: nothing here needs it.
 control_socket_disable = True

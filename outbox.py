@@ -134,7 +134,8 @@ class Outbox:
             if all(map(self._has, delivery.alerts)):
                 delivery.outcome = Outcome(Verdict.ACCEPTED, "posted before")
             elif not self._trouble and not self._stopping and digest.takes(delivery.alerts, now):
-                delivery.collected = digest.collect(self._new_alerts([delivery]))
+                new = self._new_alerts([delivery])
+                delivery.collected, digest.alerts = len(new), digest.alerts | new
                 due = max(digest.due(), self._not_before) - now
                 delivery.outcome = Outcome(Verdict.ACCEPTED, "collected", retry_after=due)
         self._waiting = [delivery for delivery in self._waiting if delivery.outcome is None]

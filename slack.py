@@ -13,7 +13,8 @@ import requests
 from message import Message, encode
 
 CONNECT_TIMEOUT = 3.05  # seconds; over 3, a lost first packet's retransmission, as requests says
-READ_TIMEOUT = 50.0  # seconds; Slack may accept a message that late, and unheard it is doubled
+# Seconds; Slack may accept a message that late, and unheard it is doubled. Under LOST_AFTER.
+READ_TIMEOUT = 50.0
 MAX_ANSWER = 1000  # bytes of Slack's answer that are read; its words are short
 MAX_HOLD = 600  # seconds; the longest Retry-After that is honoured
 # Slack and Mattermost answer `ok`, Rocket.Chat this JSON.

@@ -10,7 +10,7 @@ from slack import Outcome, Verdict
 
 UNREACHED_AFTER = 600.0  # seconds without Slack after which that is no passing fault any more
 WARN_EVERY = 60.0  # seconds between two warnings of wrong tokens
-REFUSES, UNREACHED = "refuses messages", "cannot be reached"
+REFUSES, UNREACHED = "refuses messages", "takes no messages"
 
 
 class Status:

@@ -76,8 +76,7 @@ class SlackStub:
                 pass  # a client that went away
 
         self._server = Server(("127.0.0.1", 0), Handler)
-        self.port = self._server.server_port
-        self.url = f"http://127.0.0.1:{self.port}{PATH}"
+        self.url = f"http://127.0.0.1:{self._server.server_port}{PATH}"
 
     def script(self, *answers: Answer) -> None:
         """Say how to answer the next posts; after them, every post is accepted."""

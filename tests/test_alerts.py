@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from alerts import DEFAULT_FIELDS, FIELDS, MAX_TEXT, Alert, clean, read_alert, read_fields
+from alerts import DEFAULT_FIELDS, FIELDS, MAX_READ, Alert, clean, read_alert, read_fields
 
 
 def alert(**data: Any) -> Alert:
@@ -129,7 +129,7 @@ def test_what_an_event_says(label: str, data: dict[str, Any], said: tuple[str, .
 
 def test_an_alert_keeps_no_more_of_an_event_than_a_message_shows() -> None:
     kept = alert(description="x" * 9000, details={"error": "y" * 9000, "prompts": ["z"] * 9000})
-    assert len(kept.description) == len(kept.values["Cause"][0]) == MAX_TEXT
+    assert len(kept.description) == len(kept.values["Cause"][0]) == MAX_READ
     assert "z" not in repr(kept)
 
 

@@ -373,10 +373,11 @@ def test_a_line_per_delivery(
         "INFO message deliveries=1 alerts=1 collected=0 form=full slack=200 ms=? outcome=accepted",
         "INFO delivery status=200 events=3 alerts=2 skipped=1 collected=0 slack=200 ms=?",
         "INFO delivery status=204 events=1 alerts=0 skipped=0 ms=?",
-        "INFO delivery status=400 ms=?",
+        "INFO delivery status=400 reason='the body is not JSON: Expecting property name enclosed in"
+        " double quotes: line 1 column 2 (char 1)' ms=?",
         "WARNING delivery refused=1: the Authorization header is not AUTH0_LOG_STREAM_TOKEN; is it"
         " the stream's Authorization Token in Auth0?",
-        "INFO delivery status=401 ms=?",
+        "INFO delivery status=401 reason='the Authorization header is not the token' ms=?",
     ]
     for private in ("neo@example.com", "203.0.113.9", "Wrong email", TOKEN, "secret"):
         assert private not in log

@@ -163,15 +163,15 @@ def test_a_log_type_newer_than_the_list_is_named_once(caplog: pytest.LogCaptureF
     chosen, _ = read_filter()
     for _ in range(3):
         chosen.alerts(
-            [{"type": code} for code in ("fp", "new_thing_failed", "new_thing", "x" * 999)]
+            [{"type": code} for code in ("fp", "new_thing_failed", "New.thing", "x" * 999)]
         )
     warnings = [record.getMessage() for record in caplog.records]
     assert warnings == [
         "log type 'new_thing_failed' is newer than this version: its code reads as failure, so it"
         " is an alert; to change that, add !new_thing_failed to ALERT_TYPES (failure,limit"
         " by default)",
-        "log type 'new_thing' is newer than this version: its code reads as neither failure nor"
-        " limit, so it is no alert; to change that, add new_thing to ALERT_TYPES ("
+        "log type 'New.thing' is newer than this version: its code reads as neither failure nor"
+        " limit, so it is no alert; to change that, add new?thing to ALERT_TYPES ("
         "failure,limit by default)",
     ]
 

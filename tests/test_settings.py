@@ -51,7 +51,6 @@ def test_all_of_them() -> None:
     "url",
     [
         WEBHOOK,
-        "https://discord.com/api/webhooks/1/x/slack",
         "https://chat.example:8443/hooks/x?y=z",
         "http://localhost:9000/x",
         "http://127.0.0.1:9000/x",

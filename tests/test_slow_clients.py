@@ -71,7 +71,7 @@ def test_a_body_too_slow_to_come_in_is_told_so(service: Server) -> None:
                 answer += received
             assert statuses(answer) == [status]
             assert f"\r\n\r\n{words}".encode() in answer
-    assert f"WARNING delivery refused: {TOO_SLOW}" in service.output
+    assert f"WARNING delivery status=408 reason='{TOO_SLOW}' ms=" in service.output
     assert "over 5 s" in TOO_SLOW
 
 

@@ -76,7 +76,7 @@ def test_a_slack_that_cannot_be_reached_is_told_after_ten_minutes(
         clock.now += UNREACHED_AFTER / 3 - 1
         assert status.line()[0] == 200
     clock.now += 3
-    reason = "Slack cannot be reached since 2026-11-22T10:00:06Z: Slack failed: HTTP 500"
+    reason = "Slack takes no messages since 2026-11-22T10:00:06Z: Slack failed: HTTP 500"
     assert status.line() == (503, reason)
     post(status, OK)
     assert status.line()[0] == 200
