@@ -60,6 +60,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     outbox = Outbox(build, status.post, settings.digest_seconds)
     atexit.register(outbox.close, STOP_BUDGET)
     app = Flask(__name__, static_folder=None)
+    app.url_map.merge_slashes = False  # which would answer with a redirect
     for path, method, view in (
         ("/api/logs", "POST", lambda: receive(settings, outbox, status)),
         ("/healthz", "GET", lambda: answer(200, "ok")),

@@ -136,7 +136,7 @@ def _client(alert: Alert) -> Value | None:
 def _attachment(group: list[Alert], labels: Sequence[str], room: int) -> dict[str, Any]:
     """One attachment, for one event or for a group of like events."""
     times = _times(group)
-    newest = max(group, key=lambda alert: alert.time or EPOCH) if times else group[-1]
+    newest = max(reversed(group), key=lambda alert: alert.time or EPOCH)
     alike = all(alert.description == newest.description for alert in group)
     words = newest.description if alike or not newest.name else newest.name
     words = words or newest.name or "Auth0 log event"
@@ -198,7 +198,7 @@ def _field(
     if label == "Cause" and alike:
         said = newest.description.lower()
         values = [value for value in values if value[0].lower().strip(" .!") not in said]
-    elif label == "Cause" and not values:
+    elif label == "Cause" and not values and newest.description:
         label, values = "Latest description", [(newest.description,)]
     if not values:
         return None

@@ -31,7 +31,7 @@ MIN_POST = 1.0  # seconds that a delivery must have left when a post takes it
 LOST_AFTER = 60.0  # seconds; a post that takes longer is given up, and a new sender started
 MAX_PAUSE = 4  # seconds; the pause after a failed post grows by 1 up to this
 MAX_WAITING = 64  # deliveries; gunicorn.conf.py has threads for them and some more
-MAX_REMEMBERED = 10_000  # log_ids that Slack accepted
+MAX_REMEMBERED = 50_000  # log_ids that Slack accepted; no less than a delivery may hold
 MAX_LOGGED = 100  # log_ids in one line; platforms cut lines at about 10 kB
 FULL = Outcome(Verdict.UNAVAILABLE, "too many deliveries at once")
 BEHIND = Outcome(Verdict.UNAVAILABLE, "Slack has not answered the message before this one yet")
@@ -89,9 +89,10 @@ class Outbox:
         with self._changed:
             self._waiting.append(delivery)
             self._answer_without_a_post()
-            if len(self._waiting) + len(self._in_flight) > MAX_WAITING:
-                self._give_up(delivery, FULL)
             self._wake_sender()
+            unanswered = [d for d in self._waiting + self._in_flight if d.outcome is None]
+            if len(unanswered) > MAX_WAITING:
+                self._give_up(delivery, FULL)
             while delivery.outcome is None:
                 self._wait(delivery)
         return delivery
@@ -100,7 +101,7 @@ class Outbox:
         """Post what is collected, within the seconds; what cannot be posted is logged as lost."""
         with self._changed:
             self._stopping, end = True, self._clock() + seconds
-            self._changed.notify_all()
+            self._wake_sender()
             while self._digest.alerts and self._sender and (left := end - self._clock()) > 0:
                 self._changed.wait(left)
             lost = list(self._digest.alerts.values())
@@ -153,7 +154,11 @@ class Outbox:
         lost = self._clock() > self._posting_since + LOST_AFTER
         if self._due() < math.inf and (lost or not self._sender):
             self._in_flight, self._posting_since, self._sender = [], math.inf, object()
-            self._thread(target=self._send_all, args=(self._sender,), daemon=True).start()
+            try:
+                self._thread(target=self._send_all, args=(self._sender,), daemon=True).start()
+            except RuntimeError:  # the machine has no thread to give; the next delivery asks again
+                self._sender = None
+                log.exception("message waits: no thread to send it")
         self._changed.notify_all()
 
     def _send_all(self, sender: object) -> None:
@@ -216,7 +221,8 @@ class Outbox:
         if outcome.verdict is Verdict.ACCEPTED:
             self._digest.posted(alerts, self._clock())
             self._accepted.update((alert.log_id, None) for alert in alerts if alert.log_id)
-            for log_id in list(self._accepted)[: max(len(self._accepted) - MAX_REMEMBERED, 0)]:
+            forgotten = max(len(self._accepted) - max(MAX_REMEMBERED, len(alerts)), 0)
+            for log_id in list(self._accepted)[:forgotten]:
                 del self._accepted[log_id]
         again = False
         if self._in_flight is batch:  # else it was given up, and says nothing of what came since

@@ -27,10 +27,10 @@ class Status:
 
     def post(self, message: Message) -> Outcome:
         """Post a message, and note what became of it."""
-        outcome = self._post(message)
+        started, outcome = self._now(), self._post(message)
         if outcome.verdict is Verdict.ACCEPTED:
             self._accepted, self._troubles = self._now(), {}
-        else:
+        elif started >= self._accepted:  # else it was given up, and another one passed since
             trouble = UNREACHED if outcome.verdict is Verdict.UNAVAILABLE else REFUSES
             self._troubles.setdefault(trouble, (self._now(), outcome.reason))
         return outcome

@@ -45,6 +45,13 @@ class PatientSocket(socket.socket):
         finally:
             self.settimeout(WRITE_TIMEOUT)
 
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        """As a socket's; a client that does not take its answer is one that went away."""
+        try:
+            super().sendall(data, flags)
+        except TimeoutError:
+            raise TimeoutError(errno.EPIPE, "the client does not take its answer") from None
+
 
 class PatientWorker(ThreadWorker):
     """See the module. The overridden methods run in the main loop, `handle` in a thread."""

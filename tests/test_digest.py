@@ -5,8 +5,9 @@ import logging
 import pytest
 
 from digest import BURST, MAX_COLLECTED, NEWS_AFTER
-from outbox import MAX_WAITING
-from slack import Verdict
+from message import Message
+from outbox import MAX_WAITING, Outbox
+from slack import Outcome, Verdict
 from tests.world import FAILED, MALFORMED, NO_SERVICE, OK, World, limited
 
 EMPTY_AT = 1.2 * BURST  # seconds; a storm of World has emptied the bucket then
@@ -246,6 +247,23 @@ def test_a_stop_during_which_slack_refuses_the_digest_is_not_held_up() -> None:
     world.stop(25)
     world.run()
     assert world.stopped_at == pytest.approx(25.1)
+
+
+def test_a_stop_behind_a_post_that_never_ends_posts_the_digest_anew() -> None:
+    world = stormy(OK, OK)
+    send = world.send
+
+    def hanging(message: Message) -> Outcome:
+        world.in_flight = 0
+        world.seconds = 2000.0 if len(world.posts) == BURST else 0.1
+        return send(message)
+
+    world.outbox = Outbox(world.build, hanging, *world.virtual)
+    world.arrive(20, "repeat", "1")
+    world.stop(500)
+    world.run()
+    assert world.posts[BURST:] == [(pytest.approx(60.1), ["1"]), (500, ["1"])]
+    assert world.stopped_at == pytest.approx(500.1)
 
 
 def test_a_stop_with_nothing_collected_waits_for_nothing() -> None:

@@ -482,6 +482,13 @@ def test_the_causes_of_a_group_are_counted() -> None:
     }
 
 
+def test_a_group_whose_newest_has_no_description_shows_none() -> None:
+    many = [event(type="f", description=f"{n}" if n < 9 else "", details=None) for n in range(10)]
+    (group,) = build_message(alerts(*many))["attachments"]
+    assert group["title"] == "Failed Login [type: f] ×10"
+    assert group["fields"][0]["title"] == "Client"
+
+
 def test_a_limit_goes_before_as_many_failures() -> None:
     failed, limited = [event(type="f") for _ in range(4)], [event(type="pwd_leak")] * 4
     assert [title.split()[-2] for title in grouped(*failed, *limited)] == ["pwd_leak]", "f]"]

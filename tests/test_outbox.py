@@ -366,13 +366,14 @@ def test_events_without_a_log_id_are_never_merged() -> None:
     assert world.posted == [no_id] * 3
 
 
-def test_remembers_the_last_ten_thousand_log_ids() -> None:
+def test_remembers_the_last_log_ids() -> None:
     world = World()
-    world.arrive(0, "a", *(f"{n}" for n in range(MAX_REMEMBERED + 1)))
-    world.arrive(5, "forgotten", "0")
-    world.arrive(10, "remembered", f"{MAX_REMEMBERED}")
+    world.arrive(0, "first", "0")
+    world.arrive(5, "many", *(f"{n}" for n in range(1, MAX_REMEMBERED + 1)))
+    world.arrive(10, "remembered", "1", f"{MAX_REMEMBERED}")
+    world.arrive(15, "forgotten", "0")
     world.run()
-    assert [log_ids for _, log_ids in world.posts[1:]] == [["0"]]
+    assert [log_ids for _, log_ids in world.posts[2:]] == [["0"]]
 
 
 # Bugs and kills.
@@ -479,6 +480,55 @@ def test_a_delivery_says_what_it_waited_for() -> None:
     assert world.outcome("second").reason == (
         "Slack has not answered the message before this one yet"
     )
+
+
+def test_a_post_with_as_many_deliveries_as_may_wait_is_given_up_too() -> None:
+    world = World()
+    send, seconds = world.send, iter([0.1, 2000.0])
+
+    def slow_second(message: Message) -> Outcome:
+        world.seconds, world.in_flight = next(seconds, 0.1), 0
+        return send(message)
+
+    world.outbox = Outbox(world.build, slow_second, *world.virtual)
+    world.arrive(0, "first", "first")
+    for n in range(MAX_WAITING):
+        world.arrive(5, f"{n}", f"{n}")
+    world.arrive(30, "meanwhile", "a", budget=5)
+    world.arrive(70, "after", "b")
+    world.run()
+    assert world.outcome("meanwhile").reason != "too many deliveries at once"
+    assert world.verdict("after") is Verdict.ACCEPTED
+
+
+def test_without_a_thread_to_send_the_next_delivery_asks_again(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    world = World()
+    digest, clock, changed, thread = world.virtual
+    refusals = iter([RuntimeError("can't start new thread")])
+
+    def no_thread_at_first(**options: Any) -> Any:
+        if refusal := next(refusals, None):
+            raise refusal
+        return thread(**options)
+
+    world.outbox = Outbox(world.build, world.send, digest, clock, changed, no_thread_at_first)
+    world.arrive(0, "a", "1")
+    world.arrive(5, "b", "2")
+    world.run()
+    assert world.posts == [(5, ["1", "2"])]
+    assert world.verdict("a") is world.verdict("b") is Verdict.ACCEPTED
+    assert "no thread" in caplog.text
+
+
+def test_a_delivery_larger_than_the_memory_is_not_doubled() -> None:
+    world = World(seconds=12)
+    many = [f"{n}" for n in range(MAX_REMEMBERED + 5)]
+    for n in range(3):
+        world.arrive(n * 15, f"attempt {n}", *many)
+    world.run()
+    assert len(world.posts) == 1
 
 
 def test_an_answer_after_the_deadline_is_remembered_and_obeyed() -> None:

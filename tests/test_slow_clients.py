@@ -94,6 +94,16 @@ def test_a_request_has_its_time_however_many_drops_it_comes_in() -> None:
         assert patient.recv(100) == b"third"
 
 
+def test_a_client_that_does_not_take_its_answer_is_one_that_went_away() -> None:
+    client, served = socket.socketpair()
+    patient = PatientSocket(fileno=served.detach())
+    with client, patient:
+        patient.settimeout(0.01)
+        with pytest.raises(TimeoutError) as raised:
+            patient.sendall(b"x" * 10_000_000)
+        assert raised.value.errno == errno.EPIPE
+
+
 # A good client, who keeps its connection.
 
 

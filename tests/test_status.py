@@ -2,6 +2,7 @@
 
 import pytest
 
+from message import Message
 from slack import Outcome, Verdict
 from status import UNREACHED_AFTER, WARN_EVERY, Status
 
@@ -66,6 +67,19 @@ def test_a_refusal_is_told_until_a_message_is_accepted(status: Status, clock: Cl
         assert status.line() == REFUSED
     post(status, OK)
     assert status.line()[0] == 200
+
+
+def test_what_a_given_up_post_says_late_is_no_news(clock: Clock) -> None:
+    def post_slowly(message: Message) -> Outcome:
+        if message["outcome"] is DOWN:  # and while it hangs, another one is accepted
+            clock.now += 70
+            post(busy, OK)
+        return message["outcome"]  # type: ignore[no-any-return]
+
+    busy = Status(post_slowly, clock)
+    busy.post({"outcome": DOWN})
+    clock.now += 2 * UNREACHED_AFTER
+    assert busy.line()[0] == 200
 
 
 def test_a_slack_that_cannot_be_reached_is_told_after_ten_minutes(
