@@ -137,7 +137,7 @@ class Outbox:
             elif not self._trouble and not self._stopping and digest.takes(delivery.alerts, now):
                 new = self._new_alerts([delivery])
                 delivery.collected, digest.alerts = len(new), digest.alerts | new
-                due = max(digest.due(), self._not_before) - now
+                due = max(digest.due(), self._not_before, now) - now
                 delivery.outcome = Outcome(Verdict.ACCEPTED, "collected", retry_after=due)
         self._waiting = [delivery for delivery in self._waiting if delivery.outcome is None]
 

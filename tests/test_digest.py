@@ -127,6 +127,7 @@ def test_five_thousand_are_not_kept_waiting() -> None:
     world.run()
     assert world.posts[BURST][0] == pytest.approx(20.4)
     assert len(world.posts[BURST][1]) == MAX_COLLECTED
+    assert world.outcome("4").retry_after == 0  # at once
     assert world.answered_at("5") == pytest.approx(20.9)  # there was no room until then
     assert world.collected() == ["0", "1", "2", "3", "4", "5"]
     assert len(world.shown) == len(set(world.shown)) == BURST + 6000
