@@ -28,7 +28,7 @@ from werkzeug.exceptions import HTTPException
 
 import console
 from alerts import Alert, read_alert
-from events import UnreadableDelivery, read_events
+from events import NO_EVENT, UnreadableDelivery, read_events
 from logs import configure
 from message import build_message
 from outbox import Outbox
@@ -113,13 +113,13 @@ def _deliver(
     _check_authorization(settings.token, status)
     status.note_delivery()
     try:
-        events, problems = read_events(_read_body(MAX_BODY))
+        events, skipped = read_events(_read_body(MAX_BODY))
     except UnreadableDelivery as error:
         raise http.BadRequest(str(error)) from error
     alerts = settings.alert_filter.alerts(events)
-    counts.update(events=len(events), alerts=len(alerts), skipped=problems.total())
-    if problems:
-        log.warning("delivery skipped=%d items: %s", problems.total(), dict(problems))
+    counts.update(events=len(events), alerts=len(alerts), skipped=skipped)
+    if skipped:
+        log.warning("delivery skipped=%d items: %s", skipped, NO_EVENT)
     if not alerts:
         return answer(204)
     delivery = outbox.deliver(alerts, deadline)

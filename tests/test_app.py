@@ -76,7 +76,7 @@ def test_204_where_no_event_is_an_alert(
     [
         (b"", "the body is empty"),
         (b"{", "the body is not JSON"),
-        (b"[1]", "no readable event in 1 item(s): an item is not an object"),
+        (b"[1]", "no event in 1 item(s): an event is a JSON object"),
     ],
 )
 def test_400_says_what_is_wrong(
@@ -369,7 +369,8 @@ def test_a_line_per_delivery(
     log = capsys.readouterr().out
     lines = [re.sub(r"ms=[0-9]+", "ms=?", line.split(" ", 1)[1]) for line in log.splitlines()]
     assert lines == [
-        "WARNING delivery skipped=1 items: {'an item is not an object': 1}",
+        "WARNING delivery skipped=1 items: an event is a JSON object with an object `data` that has"
+        " a string `type`",
         "INFO message deliveries=1 alerts=1 collected=0 form=full slack=200 ms=? outcome=accepted",
         "INFO delivery status=200 events=3 alerts=2 skipped=1 collected=0 slack=200 ms=?",
         "INFO delivery status=204 events=1 alerts=0 skipped=0 ms=?",

@@ -29,9 +29,9 @@ def types(body: bytes) -> list[str]:
     ids=["array", "indented", "lines", "lines-crlf-blank", "object", "byte-order-mark", "batches"],
 )
 def test_reads_every_content_format(body: str) -> None:
-    events, problems = read_events(body.encode())
+    events, skipped = read_events(body.encode())
     assert events == [ONE["data"], OTHER["data"]]
-    assert not problems
+    assert not skipped
 
 
 def test_reads_one_event_as_an_object() -> None:
@@ -40,14 +40,14 @@ def test_reads_one_event_as_an_object() -> None:
 
 @pytest.mark.parametrize("name", ["failed_login.json", "limits.jsonl", "mixed.json"])
 def test_reads_the_fixtures(name: str) -> None:
-    events, problems = read_events(fixture(name).encode())
+    events, skipped = read_events(fixture(name).encode())
     assert events
-    assert not problems
+    assert not skipped
 
 
 @pytest.mark.parametrize("body", [b"[]", b'{"logs": []}', b"\n[]\n"])
 def test_an_empty_list_is_no_events_and_no_error(body: bytes) -> None:
-    assert read_events(body) == ([], {})
+    assert read_events(body) == ([], 0)
 
 
 @pytest.mark.parametrize(
@@ -76,18 +76,18 @@ def test_the_log_id_stands_in_data_at_the_top_or_nowhere(
         (b"\x00", "the body is not JSON: Expecting value: line 1 column 1 (char 0)"),
         (b"\xff\xfe[\x00]\x00", "the body is not JSON"),
         (b'[{"data"', "the body is not JSON"),
-        (b"5", "no readable event in 1 item(s): an item is not an object"),
-        (b"NaN", "an item is not an object"),
-        (b"null", "an item is not an object"),
-        (b"[[]]", "an item is not an object"),
-        (b"{}", "an item has no object `data`"),
-        (b'{"logs": 1}', "an item has no object `data`"),
-        (b'{"data": []}', "an item has no object `data`"),
-        (b'{"data": {}}', "an item has no string `type`"),
-        (b'{"data": {"type": 5}}', "an item has no string `type`"),
-        (b'{"data": {"type": null}}', "an item has no string `type`"),
-        (b"{}\n5\n", "no readable event in 2 item(s): an item has no object `data`"),
-        (b"one\ntwo\n", "no readable event in 2 item(s): a line is not JSON"),
+        (b"5", "no event in 1 item(s): an event is a JSON object"),
+        (b"NaN", "no event in 1 item(s)"),
+        (b"null", "no event in 1 item(s)"),
+        (b"[[]]", "no event in 1 item(s)"),
+        (b"{}", "no event in 1 item(s)"),
+        (b'{"logs": 1}', "no event in 1 item(s)"),
+        (b'{"data": []}', "no event in 1 item(s)"),
+        (b'{"data": {}}', "no event in 1 item(s)"),
+        (b'{"data": {"type": 5}}', "no event in 1 item(s)"),
+        (b'{"data": {"type": null}}', "no event in 1 item(s)"),
+        (b"{}\n5\n", "no event in 2 item(s): an event is a JSON object"),
+        (b"one\ntwo\n", "no event in 2 item(s)"),
         (b'{"data": {"type": "f"}}\n' + b"x\n" * 500_000, "the body is not JSON: Extra data"),
         (b"[" + b"5," * 50_000 + b"5]", "the body holds over 50000 items"),
         (b"[" * 200_000, "the body is not JSON: it is nested too deeply"),
@@ -104,22 +104,18 @@ def test_says_why_nothing_is_readable(body: bytes, reason: str) -> None:
 
 
 def test_an_unreadable_item_does_not_cost_the_others() -> None:
-    events, problems = read_events(
+    events, skipped = read_events(
         json.dumps([ONE, 5, {"data": {}}, {"data": None}, None, OTHER]).encode()
     )
     assert [event["type"] for event in events] == ["fp", "s"]
-    assert problems == {
-        "an item is not an object": 2,
-        "an item has no string `type`": 1,
-        "an item has no object `data`": 1,
-    }
+    assert skipped == 4
 
 
 def test_an_unreadable_line_does_not_cost_the_others() -> None:
     body = json.dumps(ONE) + "\n{broken\n" + json.dumps(OTHER)
-    events, problems = read_events(body.encode())
+    events, skipped = read_events(body.encode())
     assert [event["type"] for event in events] == ["fp", "s"]
-    assert problems == {"a line is not JSON": 1}
+    assert skipped == 1
 
 
 @pytest.mark.parametrize(
@@ -139,6 +135,6 @@ def test_an_unreadable_line_does_not_cost_the_others() -> None:
 def test_reads_what_is_odd_in_a_field(raw: bytes, description: object) -> None:
     line = b'{"data": {"type": "f", "description": ' + raw + b"}}"
     for body in (line, b"[" + line + b"]", line + b"\n" + line):
-        events, problems = read_events(body)
+        events, skipped = read_events(body)
         assert all(event["description"] == description for event in events)
-        assert not problems
+        assert not skipped

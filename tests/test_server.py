@@ -94,8 +94,8 @@ def test_bearer(service: Server) -> None:
         (b"", "the body is empty"),
         (b"\xff\xfe\x00", "the body is not JSON"),
         (b"[" * 100_000, "the body is not JSON"),
-        (b'{"data": {}}', "an item has no string `type`"),
-        (b"NaN", "an item is not an object"),
+        (b'{"data": {}}', "an event is a JSON object"),
+        (b"NaN", "no event in 1 item(s)"),
     ],
 )
 def test_400(service: Server, slack: SlackStub, data: bytes, reason: str) -> None:
