@@ -191,7 +191,7 @@ class Outbox:
         refused = self._trouble and not self._failures and not self._form
         if not self._waiting and (refused or not self._digest.alerts):
             return math.inf
-        at_once = self._waiting or self._trouble or self._stopping
+        at_once = self._waiting or self._stopping
         return self._not_before if at_once else max(self._not_before, self._digest.due())
 
     def _post(self, batch: list[Delivery], alerts: list[Alert], collected: int) -> Outcome:
