@@ -14,7 +14,7 @@ from urllib.parse import quote
 from events import Event
 from log_types import NAMES
 
-MAX_READ = 1000  # characters that are read of any text; a title shows 250, a field 300
+MAX_READ = 1000  # characters that are read of any text; a title or a field shows 250
 MAX_CODE = 100  # characters of a log type's code; Auth0's have at most 50
 MAX_LOG_ID = 100  # characters; Auth0's have about 55, and a longer one is no id
 MAX_LISTED = 20  # items that are read of a list
@@ -111,9 +111,14 @@ class Alert:
     link: str  # to the event in Auth0's Dashboard, or empty
 
     @property
+    def words(self) -> str:
+        """What happened, in words: Auth0's of the event, or else of its type."""
+        return self.description or self.name or "Auth0 log event"
+
+    @property
     def title(self) -> str:
         """What happened, as ALERT_IGNORE sees it."""
-        return f"{self.description or self.name or 'Auth0 log event'} [type: {self.code}]"
+        return f"{self.words} [type: {self.code}]"
 
 
 def read_alert(event: Event, group: str) -> Alert:

@@ -52,11 +52,10 @@ def build_message(
     Never raises for any alert; never larger than MAX_BYTES, as encoded. `digest`: says that it
     is one, and since when.
     """
-    headline = _headline(alerts, digest)
     if form == "counts":
         known = [alert if alert.name else replace(alert, code="unknown type") for alert in alerts]
         return {"text": f"{_headline(known, digest)}\nSlack refused the details: {ALL_LOGS}"}
-    groups = _groups(alerts)
+    groups, headline = _groups(alerts), _headline(alerts, digest)
     shown = MAX_ATTACHMENTS if len(groups) <= MAX_ATTACHMENTS else MAX_ATTACHMENTS - 1
     labels = [label for field in fields for label in FIELDS[field]]
     for room in ROOMS:  # pragma: no branch - in the last, any message fits
@@ -94,10 +93,11 @@ def _plain(message: Message) -> Message:
 
 def _headline(alerts: Sequence[Alert], digest: bool) -> str:
     """The message's `text`, which is the phone's notification too."""
-    tenants, times = {alert.tenant for alert in alerts}, _times(alerts)
+    tenants = {alert.tenant for alert in alerts}
     place = f" in {alerts[0].tenant}" if len(tenants) == 1 and alerts[0].tenant else ""
     if digest:
-        place += f", digest since {_span(times[:1])}" if times else ", digest"
+        first = _span(_times(alerts)[:1])
+        place += f", digest since {first}" if first else ", digest"
     if len(alerts) == 1:
         return f"*Auth0 log alert* {_escape(alerts[0].name or alerts[0].code)}{place}"
     counts = _counts(Counter(alert.code for alert in alerts), MAX_COUNTED)
@@ -135,16 +135,14 @@ def _client(alert: Alert) -> Value | None:
 
 def _attachment(group: list[Alert], labels: Sequence[str], room: int) -> dict[str, Any]:
     """One attachment, for one event or for a group of like events."""
-    times = _times(group)
     newest = max(reversed(group), key=lambda alert: alert.time or EPOCH)
     alike = all(alert.description == newest.description for alert in group)
-    words = newest.description if alike or not newest.name else newest.name
-    words = words or newest.name or "Auth0 log event"
+    words = newest.words if alike or not newest.name else newest.name
     count = f" ×{len(group):,}" if len(group) > 1 else ""
     ending = f" [type: {_text(newest.code, min(100, room // 2))}]{count}"
     title = _text(words, max(room - len(ending), 1)) + ending
     name = newest.name if newest.name.lower() not in words.lower() else ""
-    span = _span(times) if len(group) > 1 else ""
+    span = _span(_times(group)) if len(group) > 1 else ""
     fields = [_field(label, group, newest, alike, room) for label in labels]
     attachment = {
         "color": COLOURS[newest.group],

@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from alerts import Alert
@@ -136,7 +137,8 @@ class Outbox:
                 delivery.outcome = Outcome(Verdict.ACCEPTED, "posted before")
             elif not self._trouble and not self._stopping and digest.takes(delivery.alerts, now):
                 new = self._new_alerts([delivery])
-                delivery.collected, digest.alerts = len(new), digest.alerts | new
+                digest.alerts.update(new)
+                delivery.collected = len(new)
                 due = max(digest.due(), self._not_before, now) - now
                 delivery.outcome = Outcome(Verdict.ACCEPTED, "collected", retry_after=due)
         self._waiting = [delivery for delivery in self._waiting if delivery.outcome is None]
@@ -222,7 +224,7 @@ class Outbox:
             self._digest.posted(alerts, self._clock())
             self._accepted.update((alert.log_id, None) for alert in alerts if alert.log_id)
             forgotten = max(len(self._accepted) - max(MAX_REMEMBERED, len(alerts)), 0)
-            for log_id in list(self._accepted)[:forgotten]:
+            for log_id in list(islice(self._accepted, forgotten)):
                 del self._accepted[log_id]
         again = False
         if self._in_flight is batch:  # else it was given up, and says nothing of what came since

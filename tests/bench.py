@@ -30,7 +30,7 @@ from filters import read_filter
 from message import build_message, encode
 from tests.events import event, success
 from tests.server import TOKEN, Server, procfile_command, server
-from tests.slack_stub import slack_stub
+from tests.slack_stub import events_in, slack_stub
 
 TIMEOUT = 30.0  # seconds for any one request, and for the stub's process to start or end
 MEBIBYTE = 1024 * 1024  # bytes
@@ -269,7 +269,7 @@ def burst(service: Server, stub: StubProcess) -> Iterator[Row]:
     seconds = time.monotonic() - started
     posts = stub.posts()
     messages = [post for post in posts if post.status == 200]
-    delivered = sum(_events_in(post.text) for post in messages)
+    delivered = sum(events_in(post.text) for post in messages)
     limited = sum(post.status == 429 for post in posts)
     doubled = max(delivered - BURST_EVENTS, 0)
     given_up = attempts.count(0)
@@ -306,7 +306,7 @@ def storms() -> Iterator[Row]:
     """A minute of five failed logins a second, with a digest and without, side by side."""
     with ThreadPoolExecutor(2) as pool:
         (seconds, texts), (_, without) = pool.map(_storm, ("60", "0"))
-    shown = sum(_events_in(text) for text in texts)
+    shown = sum(events_in(text) for text in texts)
     p99 = _percentile(seconds, 99)
     what = f"Storm: {STORM_DELIVERIES} failures in {STORM_DELIVERIES * STORM_INTERVAL:.0f} s,"
     yield Row(
@@ -348,10 +348,9 @@ def masses() -> Iterator[Row]:
                 _sleep_until(started + n * MASS_SECONDS / MASS_DELIVERIES)
                 pool.submit(service.deliver, [event() for _ in range(MASS_EVENTS)])
                 if n % 20 == 0:
-                    pids = [service.process.pid, *_children(service.process.pid)]
-                    most = max(most, sum(_memory(pid, "Pss") for pid in pids))
+                    most = max(most, sum(_memory(service, "Pss")))
         texts = [post.text for post in stub.posts() if post.status == 200]
-    shown, sent = sum(map(_events_in, texts)), MASS_DELIVERIES * MASS_EVENTS
+    shown, sent = sum(map(events_in, texts)), MASS_DELIVERIES * MASS_EVENTS
     yield Row(
         f"{sent:,} alerts within {MASS_SECONDS:.0f} s, events",
         f"{shown:,} shown in {len(texts)} messages",
@@ -372,12 +371,6 @@ def _deliver_as_auth0(service: Server, body: list[dict[str, Any]]) -> int:
             return attempt
         time.sleep(min(float(response.headers.get("Retry-After", 1)), MAX_RETRY_WAIT))
     return 0
-
-
-def _events_in(text: str) -> int:
-    """How many events a message says that it stands for."""
-    number = re.search(r"([\d,]+) events", text)
-    return int(number[1].replace(",", "")) if number else 1
 
 
 def throughput(service: Server) -> Iterator[Row]:
@@ -455,9 +448,7 @@ def _read_204(connection: socket.socket) -> None:
 
 def memory_row(when: str, service: Server) -> Row:
     """The memory of the service's processes: PSS, which counts what they share once."""
-    pids = [service.process.pid, *_children(service.process.pid)]
-    shares = [_memory(pid, "Pss") for pid in pids]
-    residents = [_memory(pid, "Rss") for pid in pids]
+    shares, residents = _memory(service, "Pss"), _memory(service, "Rss")
     return Row(
         f"Memory {when}, PSS of master + worker",
         f"{sum(shares):.0f} MiB",
@@ -468,16 +459,13 @@ def memory_row(when: str, service: Server) -> Row:
     )
 
 
-def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-
-
-def _memory(pid: int, name: str) -> float:
-    """A figure of a process's smaps_rollup, in MiB."""
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith(f"{name}:"):
-            return int(line.split()[1]) * KIBIBYTE / MEBIBYTE
-    raise LookupError(name)
+def _memory(service: Server, name: str) -> list[float]:
+    """A figure of the smaps_rollup of each of the service's processes, in MiB."""
+    pid = service.process.pid
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    rollups = [Path(f"/proc/{one}/smaps_rollup").read_text() for one in (pid, *children)]
+    kibibytes = [re.search(rf"^{name}: +(\d+) kB$", rollup, re.M) for rollup in rollups]
+    return [int(found[1]) * KIBIBYTE / MEBIBYTE for found in kibibytes if found]
 
 
 def _percentile(values: Sequence[float], percent: int) -> float:

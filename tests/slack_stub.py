@@ -1,6 +1,7 @@
 """A stub of Slack's incoming webhook on loopback, which answers as it is told."""
 
 import json
+import re
 import threading
 import time
 from collections import deque
@@ -27,6 +28,12 @@ class Answer:
     @property
     def accepts(self) -> bool:
         return self.status == 200 and not self.drop if self.accept is None else self.accept
+
+
+def events_in(text: str) -> int:
+    """How many events a message with this text says that it stands for."""
+    number = re.search(r"([\d,]+) events", text)
+    return int(number[1].replace(",", "")) if number else 1
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,11 @@ class SlackStub:
     def messages(self) -> list[dict[str, Any]]:
         """The messages that the channel shows."""
         return [post.message for post in self.posts if post.answer.accepts]
+
+    @property
+    def events(self) -> int:
+        """How many events the messages that the channel shows say that they stand for."""
+        return sum(events_in(message["text"]) for message in self.messages)
 
     @property
     def titles(self) -> list[str]:

@@ -37,15 +37,6 @@ def storm(running: Server) -> tuple[set[str], set[str]]:
     return posted, collected
 
 
-def counted(slack: SlackStub) -> int:
-    """How many events the messages say they stand for."""
-    total = 0
-    for message in slack.messages:
-        words = message["text"].split()
-        total += int(words[words.index("events") - 1]) if "events" in words else 1
-    return total
-
-
 def stormed(command: Sequence[str], end: signal.Signals) -> tuple[SlackStub, set[str], set[str]]:
     """What Slack got of a storm that ends with a signal; who was posted, and who collected."""
     with slack_stub(interval=0.9) as slack, server(command, SLACK_WEBHOOK_URL=slack.url) as running:
@@ -56,7 +47,7 @@ def stormed(command: Sequence[str], end: signal.Signals) -> tuple[SlackStub, set
             before = time.monotonic()
             assert running.deliver([event(type="limit_wc")]).text == "ok\n"  # news
             assert time.monotonic() - before < 5
-            assert counted(slack) == STORM + 1  # it took along what was collected
+            assert slack.events == STORM + 1  # it took along what was collected
             again = running.deliver([event(user_name="lost.")])
             assert "next digest" in again.text
             worker = int(running.output.split("Booting worker with pid: ")[1].split()[0])
@@ -77,11 +68,11 @@ def test_a_storm_and_its_end() -> None:
         interrupted = pool.submit(stormed, flask, signal.SIGINT)
         for future in (stopped, interrupted):
             slack, _, _ = future.result()
-            assert counted(slack) == STORM  # the last message is the digest
+            assert slack.events == STORM  # the last message is the digest
             assert len(slack.posts) <= BURST + 1
             assert ", digest since " in slack.messages[-1]["text"]
         slack, posted, _ = killed.result()
-        assert counted(slack) == STORM + 1  # all but what was collected last
+        assert slack.events == STORM + 1  # all but what was collected last
         assert "lost." not in json.dumps(slack.messages)
         assert all(len(post.message["attachments"]) <= 3 for post in slack.posts)
         assert posted
