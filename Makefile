@@ -15,10 +15,10 @@ check: .venv/test
 	.venv/bin/mypy
 
 bench: .venv/test
-	.venv/bin/python -m tests.bench
+	.venv/bin/python -m tools.bench
 
 picture: .venv/run
-	.venv/bin/python -m tests.draw_message
+	.venv/bin/python -m tools.draw_message
 
 .env:
 	cp .env.example .env

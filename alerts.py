@@ -19,7 +19,9 @@ MAX_CODE = 100  # characters of a log type's code; Auth0's have at most 50
 MAX_LOG_ID = 100  # characters; Auth0's have about 55, and a longer one is no id
 MAX_LISTED = 20  # items that are read of a list
 
-Value = tuple[str, ...]  # what stands under a label: mostly one text; a client's name and its id
+Value = tuple[
+    str, ...
+]  # what stands under a label: mostly one text; a client's name and its id
 
 # What can be shown: for each name in SLACK_FIELDS the labels under which it stands in Slack, and
 # for each label where its texts stand: a string for each text, in it the places, best first. A dot
@@ -64,7 +66,9 @@ FIELDS: dict[str, dict[str, list[str]]] = {
 DEFAULT_FIELDS = ("cause", "subject", "client", "user", "connection", "ip")
 
 
-Tree = dict[str, Any]  # for each key (label, text, rank) where it is a place, and the tree below it
+Tree = dict[
+    str, Any
+]  # for each key (label, text, rank) where it is a place, and the tree below it
 
 
 def _tree() -> Tree:
@@ -91,7 +95,9 @@ _INVISIBLE = re.compile(
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_TENANT = re.compile(r"[a-z0-9-]{1,63}")  # so a tenant's name needs no escaping anywhere
+_TENANT = re.compile(
+    r"[a-z0-9-]{1,63}"
+)  # so a tenant's name needs no escaping anywhere
 _AUTH0_HOST = re.compile(r"([a-z0-9-]{1,63})(?:\.([a-z]{2}))?\.auth0\.com")
 _ENVIRONMENT = re.compile(r"[a-z]+-([a-z]{2})-\d+")
 
@@ -124,13 +130,23 @@ class Alert:
 def read_alert(event: Event, group: str) -> Alert:
     """The alert of an event, whatever JSON holds in its fields."""
     log_id = clean(event.get("log_id"))
-    log_id = log_id if isinstance(event.get("log_id"), str) and len(log_id) <= MAX_LOG_ID else ""
+    log_id = (
+        log_id
+        if isinstance(event.get("log_id"), str) and len(log_id) <= MAX_LOG_ID
+        else ""
+    )
     tenant, region = _tenant(event)
     page = f"dashboard/{region}/{tenant}" if region else "#"
-    link = f"https://manage.auth0.com/{page}/logs/{quote(log_id, safe='')}" if log_id else ""
+    link = (
+        f"https://manage.auth0.com/{page}/logs/{quote(log_id, safe='')}"
+        if log_id
+        else ""
+    )
     code, description = clean(event["type"])[:MAX_CODE], clean(event.get("description"))
     time, name = _time(event.get("date")), NAMES.get(event["type"], "")
-    return Alert(code, name, group, description, _values(event), log_id, time, tenant, link)
+    return Alert(
+        code, name, group, description, _values(event), log_id, time, tenant, link
+    )
 
 
 def read_fields(value: str = "") -> tuple[str, ...]:
@@ -152,7 +168,9 @@ def clean(value: object) -> str:
         value = value[:MAX_READ]
         if value.isascii() and value.isprintable():
             return value.strip()
-        return _INVISIBLE.sub("", _CONTROL.sub(" ", _SURROGATE.sub("\ufffd", value))).strip()
+        return _INVISIBLE.sub(
+            "", _CONTROL.sub(" ", _SURROGATE.sub("\ufffd", value))
+        ).strip()
     if isinstance(value, list):
         return ", ".join(
             filter(None, (clean(x) for x in value[:MAX_LISTED] if type(x) is not list))
@@ -165,7 +183,9 @@ def clean(value: object) -> str:
 def _values(event: Event) -> dict[str, Value]:
     """What an event says under each label that it says something under."""
     found = sorted(_texts(event, _TREE), reverse=True)
-    best = {(label, part): text for label, part, _rank, text in found}  # the best comes last
+    best = {
+        (label, part): text for label, part, _rank, text in found
+    }  # the best comes last
     values: dict[str, Value] = {}
     for (label, _part), text in reversed(best.items()):
         values[label] = (*values.get(label, ()), text)
@@ -197,7 +217,10 @@ def _time(date: object) -> datetime | None:
 
 def _tenant(event: Event) -> tuple[str, str]:
     """The tenant's name and its region, each empty where the event does not tell."""
-    tenant, environment = clean(event.get("tenant_name")), clean(event.get("environment_name"))
+    tenant, environment = (
+        clean(event.get("tenant_name")),
+        clean(event.get("environment_name")),
+    )
     tenant = tenant if _TENANT.fullmatch(tenant) else ""
     if tenant and (region := _ENVIRONMENT.fullmatch(environment)):
         return tenant, region[1]

@@ -66,7 +66,9 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
         ("/healthz", "GET", lambda: answer(200, "ok")),
         ("/status", "GET", lambda: answer(*status.line())),
     ):
-        app.add_url_rule(path, path, view, methods=[method], provide_automatic_options=False)
+        app.add_url_rule(
+            path, path, view, methods=[method], provide_automatic_options=False
+        )
     app.register_error_handler(HTTPException, _answer_to_error)
 
     @app.cli.command("send-test")
@@ -92,7 +94,9 @@ def answer(status: int, body: str = "") -> Response:
 def receive(settings: Settings, outbox: Outbox, status: Status) -> Response:
     """Take the current request's delivery and answer it; the README's table says what when."""
     # The worker says when it had the request, which may have waited for a thread.
-    started = getattr(request.environ.get("gunicorn.socket"), "handed_over", time.monotonic())
+    started = getattr(
+        request.environ.get("gunicorn.socket"), "handed_over", time.monotonic()
+    )
     counts: dict[str, object] = {}
     try:
         response = _deliver(settings, outbox, status, started + BUDGET, counts)
@@ -102,12 +106,18 @@ def receive(settings: Settings, outbox: Outbox, status: Status) -> Response:
     said = "".join(f" {name}={count}" for name, count in counts.items())
     milliseconds = (time.monotonic() - started) * 1000
     level = logging.WARNING if response.status_code == 408 else logging.INFO
-    log.log(level, "delivery status=%d%s ms=%.0f", response.status_code, said, milliseconds)
+    log.log(
+        level, "delivery status=%d%s ms=%.0f", response.status_code, said, milliseconds
+    )
     return response
 
 
 def _deliver(
-    settings: Settings, outbox: Outbox, status: Status, deadline: float, counts: dict[str, object]
+    settings: Settings,
+    outbox: Outbox,
+    status: Status,
+    deadline: float,
+    counts: dict[str, object],
 ) -> Response:
     """Answer a delivery, and count for the log what was in it; raises HTTPException."""
     _check_authorization(settings.token, status)
@@ -141,7 +151,11 @@ def _deliver(
 def _check_authorization(token: str, status: Status) -> None:
     """Raise Unauthorized unless the request has the token, as it is or after `Bearer`."""
     # WSGI hands headers over as Latin-1 (PEP 3333); compare_digest takes only bytes beyond ASCII.
-    header = request.environ.get("HTTP_AUTHORIZATION", "").encode("latin-1", "replace").strip()
+    header = (
+        request.environ.get("HTTP_AUTHORIZATION", "")
+        .encode("latin-1", "replace")
+        .strip()
+    )
     bearer = re.sub(rb"^bearer\s+", b"", header, flags=re.IGNORECASE)
     expected = os.fsencode(token)
     right = [hmac.compare_digest(value, expected) for value in (header, bearer)]
@@ -174,11 +188,17 @@ def _read_body(limit: int) -> bytes:
                 chunks.append(chunk)
     except TimeoutError as error:  # the worker's
         raise http.RequestTimeout(error.strerror) from error
-    except Exception as error:  # gunicorn's own, for broken chunks; a client that went away
-        raise http.BadRequest("the body ended early, or its chunks are broken") from error
+    except (
+        Exception
+    ) as error:  # gunicorn's own, for broken chunks; a client that went away
+        raise http.BadRequest(
+            "the body ended early, or its chunks are broken"
+        ) from error
     if size > limit:
         raise http.RequestEntityTooLarge(f"the body is over {limit} bytes (10 MiB)")
-    if size < (request.content_length or 0):  # gunicorn says nothing of a body that is cut short
+    if size < (
+        request.content_length or 0
+    ):  # gunicorn says nothing of a body that is cut short
         raise http.BadRequest("the body ended early")
     return b"".join(chunks)
 
@@ -192,6 +212,14 @@ def _answer_to_error(error: HTTPException) -> Response:
 
 
 def _sample_alert() -> Alert:
-    description, now = "Test alert: this service can post to Slack", datetime.now(UTC).isoformat()
-    event = {"type": "f", "description": description, "date": now, "client_name": "flask send-test"}
+    description, now = (
+        "Test alert: this service can post to Slack",
+        datetime.now(UTC).isoformat(),
+    )
+    event = {
+        "type": "f",
+        "description": description,
+        "date": now,
+        "client_name": "flask send-test",
+    }
     return read_alert(event, "failure")

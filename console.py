@@ -9,7 +9,13 @@ from typing import Any
 from message import Message
 from slack import Outcome, Verdict
 
-_BOLD, _DIM, _BLUE, _PINK, _RESET = "\033[1m", "\033[2m", "\033[94m", "\033[38;5;204m", "\033[0m"
+_BOLD, _DIM, _BLUE, _PINK, _RESET = (
+    "\033[1m",
+    "\033[2m",
+    "\033[94m",
+    "\033[38;5;204m",
+    "\033[0m",
+)
 
 
 def show(message: Message) -> Outcome:
@@ -25,7 +31,9 @@ def render(message: Message, colours: bool) -> str:
         red, green, blue = bytes.fromhex(attachment["color"].removeprefix("#"))
         bar = f"\033[38;2;{red};{green};{blue}m▌{_RESET} "
         lines += [*(bar + line for line in _lines(attachment)), ""]
-    text = "\n".join(lines).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    text = (
+        "\n".join(lines).replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+    )
     return text if colours else re.sub(r"\033\[[0-9;]*m", "", text)
 
 
@@ -39,7 +47,14 @@ def _lines(attachment: dict[str, Any]) -> Iterator[str]:
     for field in attachment.get("fields", ()):
         value = re.sub("`(.*?)`", rf"{_PINK}\1{_RESET}", field["value"])
         yield f"{_BOLD}{field['title']}:{_RESET} {value}"
-    time = datetime.fromtimestamp(attachment["ts"]).astimezone() if "ts" in attachment else None
-    footer = [attachment.get("footer", ""), f"{time:%Y-%m-%d %H:%M:%S %Z}" if time else ""]
+    time = (
+        datetime.fromtimestamp(attachment["ts"]).astimezone()
+        if "ts" in attachment
+        else None
+    )
+    footer = [
+        attachment.get("footer", ""),
+        f"{time:%Y-%m-%d %H:%M:%S %Z}" if time else "",
+    ]
     if any(footer):
         yield _DIM + " · ".join(filter(None, footer)) + _RESET

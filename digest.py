@@ -13,7 +13,9 @@ from collections.abc import Sequence
 from alerts import Alert
 
 BURST = 10  # messages that may go out before one is a digest
-NEWS_AFTER = 3600.0  # seconds; a log type that the channel has not seen for so long is news
+NEWS_AFTER = (
+    3600.0  # seconds; a log type that the channel has not seen for so long is news
+)
 MAX_COLLECTED = 5000  # alerts; with so many, the digest goes out at once
 
 
@@ -24,13 +26,17 @@ class Digest:
         self.alerts: dict[str | int, Alert] = {}  # what is collected, by `key`
         self._seconds = seconds  # 0: there is always a message to spare
         self._next = -math.inf  # when the bucket has, or had, its next message
-        self._seen: dict[str, float] = {}  # log types, and when the channel last saw them
+        self._seen: dict[
+            str, float
+        ] = {}  # log types, and when the channel last saw them
 
     def takes(self, alerts: Sequence[Alert], now: float) -> bool:
         """Whether these alerts can wait for the digest."""
         if now >= self._next or len(self.alerts) >= MAX_COLLECTED:
             return False
-        return all(self._seen.get(alert.code, -math.inf) > now - NEWS_AFTER for alert in alerts)
+        return all(
+            self._seen.get(alert.code, -math.inf) > now - NEWS_AFTER for alert in alerts
+        )
 
     def due(self) -> float:
         """When the digest goes out, if no message goes out before and takes it along."""
@@ -40,7 +46,9 @@ class Digest:
         """The channel has these alerts now, collected ones among them."""
         for alert in alerts:
             self.alerts.pop(key(alert), None)
-        recently = {code: at for code, at in self._seen.items() if at > now - NEWS_AFTER}
+        recently = {
+            code: at for code, at in self._seen.items() if at > now - NEWS_AFTER
+        }
         self._seen = recently | dict.fromkeys((alert.code for alert in alerts), now)
         if now >= self._next:  # else it was news, which needs none to spare
             full = now - (BURST - 1) * self._seconds

@@ -11,7 +11,9 @@ from typing import Any
 # An event as the rest of the service knows it: Auth0's `data` object, with its `log_id`.
 Event = dict[str, Any]
 
-MAX_ITEMS = 50_000  # of a body; Auth0's events have 300 bytes at least, so 10 MiB hold fewer
+MAX_ITEMS = (
+    50_000  # of a body; Auth0's events have 300 bytes at least, so 10 MiB hold fewer
+)
 NO_EVENT = "an event is a JSON object with an object `data` that has a string `type`"
 # Lenient in what no alert depends on: NaN and Infinity, which are no JSON, become None, and raw
 # control characters in strings pass.
@@ -51,7 +53,9 @@ def _items(text: str) -> list[Any]:
         # Not splitlines(): that splits at U+2028 too, which JSON allows within a string.
         lines = [line for line in text.split("\n") if line.strip()]
         if not lines:
-            raise UnreadableDelivery("the body is empty; send Auth0 log events as JSON") from None
+            raise UnreadableDelivery(
+                "the body is empty; send Auth0 log events as JSON"
+            ) from None
         if len(lines) == 1 or len(lines) > MAX_ITEMS:
             raise UnreadableDelivery(f"the body is not JSON: {not_json}") from None
     items: list[Any] = []

@@ -47,7 +47,9 @@ class AlertFilter:
     wanted: list[str]
     unwanted: list[str]
     ignore: re.Pattern[str] | None
-    judged: dict[str, str | None]  # each log type known or seen: its group if it is an alert
+    judged: dict[
+        str, str | None
+    ]  # each log type known or seen: its group if it is an alert
 
     def alerts(self, events: Iterable[Event]) -> list[Alert]:
         """The alerts among the events, in their order."""
@@ -68,7 +70,9 @@ class AlertFilter:
             self.judged[code] = group
             reads = group_of(code) or "neither failure nor limit"
             entry = re.sub("[^a-z0-9_-]", "?", code.lower())
-            alert, entry = ("no alert", entry) if group is None else ("an alert", f"!{entry}")
+            alert, entry = (
+                ("no alert", entry) if group is None else ("an alert", f"!{entry}")
+            )
             log.warning(
                 f"log type {code!r} is newer than this version: its code reads as {reads}, so it is"
                 f" {alert}; to change that, add {entry} to ALERT_TYPES (failure,limit by default)"
@@ -119,7 +123,9 @@ def _compile(ignore: str) -> re.Pattern[str] | None:
             f"ALERT_IGNORE is {ignore!r}, which is no regular expression ({error}): write it as"
             " Python's re module reads it, for instance ^Password is too common"
         ) from None
-    if ignore and all(pattern.search(f"{name} [type: {code}]") for code, name in NAMES.items()):
+    if ignore and all(
+        pattern.search(f"{name} [type: {code}]") for code, name in NAMES.items()
+    ):
         raise ValueError(
             f"ALERT_IGNORE is {ignore!r}, which matches every title, so there would never"
             " be an alert: make it match only what you want to silence"

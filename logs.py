@@ -37,11 +37,16 @@ class OneLineFormatter(logging.Formatter):
 
 def configure(level: str, secrets: Iterable[str]) -> None:
     """Send what is of that level or above, from every library too, to stdout."""
-    logging.raiseExceptions = False  # what cannot be written must not come out on stderr unredacted
+    logging.raiseExceptions = (
+        False  # what cannot be written must not come out on stderr unredacted
+    )
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(OneLineFormatter(secrets))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for name in ("gunicorn.error", "gunicorn.access"):  # which have handlers of their own
+    for name in (
+        "gunicorn.error",
+        "gunicorn.access",
+    ):  # which have handlers of their own
         logging.getLogger(name).handlers.clear()
         logging.getLogger(name).propagate = True
     logging.getLogger("werkzeug").addFilter(_in_our_words)
@@ -50,5 +55,7 @@ def configure(level: str, secrets: Iterable[str]) -> None:
 def _in_our_words(record: logging.LogRecord) -> bool:
     """Of what `flask run` says of itself, let through where it listens, and what goes wrong."""
     if url := re.search(r"Running on (http[^\s\x1b]+)", record.getMessage()):
-        record.msg = f"listening on {url[1]}: send it the README's curl; Ctrl-C stops it"
+        record.msg = (
+            f"listening on {url[1]}: send it the README's curl; Ctrl-C stops it"
+        )
     return bool(url) or record.levelno >= logging.WARNING

@@ -24,7 +24,9 @@ MAX_SINGLE = 3  # events that get an attachment each; past it, like events share
 MAX_ATTACHMENTS = 10  # that a person reads; Slack recommends 20 and refuses over 100
 MAX_OF_A_TYPE = 3  # attachments; a type that needs more is grouped more coarsely
 MAX_TEXT = 3000  # characters of a text; Slack's limit for the text of a section
-MAX_BYTES = 30_000  # of a whole message, so that a flood stays readable and quick to post
+MAX_BYTES = (
+    30_000  # of a whole message, so that a flood stays readable and quick to post
+)
 # Characters of a title and of a field's value, tried until MAX_BYTES are enough; Slack folds texts
 # of over 700 behind "Show more", and some clients cut them.
 ROOMS = (250, 120, 60)
@@ -38,7 +40,11 @@ COLOURS = {"failure": "#e01e5a", "limit": "#ecb22e", "": "#1d9bd1"}
 GREY = "#9e9e9e"
 EPOCH = datetime.fromtimestamp(0, UTC)
 ALL_LOGS = "see Auth0's own logs, https://manage.auth0.com/#/logs"
-WIDE = ("Cause", "Latest description", "User agent")  # labels whose values are sentences
+WIDE = (
+    "Cause",
+    "Latest description",
+    "User agent",
+)  # labels whose values are sentences
 
 
 def build_message(
@@ -53,8 +59,13 @@ def build_message(
     is one, and since when.
     """
     if form == "counts":
-        known = [alert if alert.name else replace(alert, code="unknown type") for alert in alerts]
-        return {"text": f"{_headline(known, digest)}\nSlack refused the details: {ALL_LOGS}"}
+        known = [
+            alert if alert.name else replace(alert, code="unknown type")
+            for alert in alerts
+        ]
+        return {
+            "text": f"{_headline(known, digest)}\nSlack refused the details: {ALL_LOGS}"
+        }
     groups, headline = _groups(alerts), _headline(alerts, digest)
     shown = MAX_ATTACHMENTS if len(groups) <= MAX_ATTACHMENTS else MAX_ATTACHMENTS - 1
     labels = [label for field in fields for label in FIELDS[field]]
@@ -78,9 +89,16 @@ def _plain(message: Message) -> Message:
     """The same facts as text only."""
     text = message["text"].replace("*", "")
     for attachment in message["attachments"]:
-        time = [datetime.fromtimestamp(attachment["ts"], UTC)] if "ts" in attachment else []
+        time = (
+            [datetime.fromtimestamp(attachment["ts"], UTC)]
+            if "ts" in attachment
+            else []
+        )
         parts = [attachment["title"], attachment.get("text")]
-        parts += [f"{field['title']}: {field['value']}" for field in attachment.get("fields", ())]
+        parts += [
+            f"{field['title']}: {field['value']}"
+            for field in attachment.get("fields", ())
+        ]
         parts += [attachment.get("footer"), _span(time)]
         line = _cut(" · ".join(filter(None, parts)).replace("`", ""), MAX_LINE)
         more = "\n".join(filter(None, [f"\n• {line}", attachment.get("title_link")]))
@@ -115,14 +133,18 @@ def _groups(alerts: Sequence[Alert]) -> list[list[Alert]]:
     for of_type in _split(alerts, lambda alert: alert.code):
         coarser = [_split(of_type, _client), [of_type]]
         finest = _split(of_type, lambda alert: (_client(alert), alert.description))
-        types.append([groups for groups in [finest, *coarser] if len(groups) <= MAX_OF_A_TYPE])
+        types.append(
+            [groups for groups in [finest, *coarser] if len(groups) <= MAX_OF_A_TYPE]
+        )
     while sum(len(groups[0]) for groups in types) > max(MAX_ATTACHMENTS, len(types)):
         max(types, key=lambda groups: len(groups[0])).pop(0)
     groups = [group for of_type in types for group in of_type[0]]
     return sorted(groups, key=lambda group: (-len(group), group[0].group != "limit"))
 
 
-def _split(alerts: Sequence[Alert], likeness: Callable[[Alert], object]) -> list[list[Alert]]:
+def _split(
+    alerts: Sequence[Alert], likeness: Callable[[Alert], object]
+) -> list[list[Alert]]:
     groups: dict[object, list[Alert]] = {}
     for alert in alerts:
         groups.setdefault(likeness(alert), []).append(alert)
@@ -152,7 +174,8 @@ def _attachment(group: list[Alert], labels: Sequence[str], room: int) -> dict[st
         "text": " · ".join(filter(None, [_escape(name), span])),
         "fields": [field for field in fields if field],
         "mrkdwn_in": ["fields"] if any(fields) else [],
-        "footer": newest.tenant or _text(" ".join(newest.values.get("Hostname", ())), 100),
+        "footer": newest.tenant
+        or _text(" ".join(newest.values.get("Hostname", ())), 100),
         "ts": int(newest.time.timestamp()) if newest.time else None,
     }
     return {key: value for key, value in attachment.items() if value}
@@ -164,12 +187,21 @@ def _rest(groups: list[list[Alert]]) -> list[dict[str, Any]]:
         return []
     types = Counter(alert.code for group in groups for alert in group)
     title = f"and {len(types)} more types, {types.total():,} events"
-    return [{"color": GREY, "fallback": title, "title": title, "text": _counts(types, MAX_REST)}]
+    return [
+        {
+            "color": GREY,
+            "fallback": title,
+            "title": title,
+            "text": _counts(types, MAX_REST),
+        }
+    ]
 
 
 def _counts(types: Counter[str], most: int) -> str:
     """The most frequent log types with their counts, and the count of the others."""
-    counts = [f"{count:,} × {_text(code, 60)}" for code, count in types.most_common(most)]
+    counts = [
+        f"{count:,} × {_text(code, 60)}" for code, count in types.most_common(most)
+    ]
     others = sum(sorted(types.values())[:-most])
     return ", ".join([*counts, f"{others:,} × other types"] if others else counts)
 
@@ -192,10 +224,14 @@ def _field(
     label: str, group: list[Alert], newest: Alert, alike: bool, room: int
 ) -> dict[str, Any] | None:
     """A field of an attachment: the one value, or how many distinct ones and the first few."""
-    values = [*dict.fromkeys(alert.values[label] for alert in group if label in alert.values)]
+    values = [
+        *dict.fromkeys(alert.values[label] for alert in group if label in alert.values)
+    ]
     if label == "Cause" and alike:
         said = newest.description.lower()
-        values = [value for value in values if value[0].lower().strip(" .!") not in said]
+        values = [
+            value for value in values if value[0].lower().strip(" .!") not in said
+        ]
     elif label == "Cause" and not values and newest.description:
         label, values = "Latest description", [(newest.description,)]
     if not values:
@@ -223,7 +259,11 @@ def _text(text: str, room: int) -> str:
 
 def _cut(escaped: str, room: int) -> str:
     """At most so many characters of an escaped text, never half an entity."""
-    return escaped if len(escaped) <= room else re.sub("&[a-z]*$", "", escaped[: room - 1]) + "…"
+    return (
+        escaped
+        if len(escaped) <= room
+        else re.sub("&[a-z]*$", "", escaped[: room - 1]) + "…"
+    )
 
 
 def _escape(text: str) -> str:

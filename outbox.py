@@ -29,13 +29,17 @@ from slack import Outcome, Verdict, advice
 # before: only that proves that it had arrived, however long it travelled.
 INTERVAL = 1.0
 MIN_POST = 1.0  # seconds that a delivery must have left when a post takes it
-LOST_AFTER = 60.0  # seconds; a post that takes longer is given up, and a new sender started
+LOST_AFTER = (
+    60.0  # seconds; a post that takes longer is given up, and a new sender started
+)
 MAX_PAUSE = 4  # seconds; the pause after a failed post grows by 1 up to this
 MAX_WAITING = 64  # deliveries; gunicorn.conf.py has threads for them and some more
 MAX_REMEMBERED = 50_000  # log_ids that Slack accepted; no less than a delivery may hold
 MAX_LOGGED = 100  # log_ids in one line; platforms cut lines at about 10 kB
 FULL = Outcome(Verdict.UNAVAILABLE, "too many deliveries at once")
-BEHIND = Outcome(Verdict.UNAVAILABLE, "Slack has not answered the message before this one yet")
+BEHIND = Outcome(
+    Verdict.UNAVAILABLE, "Slack has not answered the message before this one yet"
+)
 LATE = Outcome(Verdict.UNAVAILABLE, "Slack has not answered yet")
 
 Build = Callable[..., Message]  # of the alerts, the form, and whether they are a digest
@@ -51,7 +55,9 @@ class Delivery:
     alerts: Sequence[Alert]
     deadline: float  # on the outbox's clock: the request must be answered by then
     collected: int = 0  # alerts that go out with the digest
-    outcome: Outcome | None = None  # retry_after: until the digest, or until it may be sent again
+    outcome: Outcome | None = (
+        None  # retry_after: until the digest, or until it may be sent again
+    )
 
 
 class Outbox:
@@ -73,10 +79,16 @@ class Outbox:
         self._in_flight: list[Delivery] = []
         self._posting_since = math.inf
         self._sender: object | None = None  # stands for the thread that sends
-        self._accepted: dict[str, None] = {}  # a set that remembers its order, oldest first
-        self._trouble: Outcome | None = None  # the last post's, unless Slack accepted it
+        self._accepted: dict[
+            str, None
+        ] = {}  # a set that remembers its order, oldest first
+        self._trouble: Outcome | None = (
+            None  # the last post's, unless Slack accepted it
+        )
         self._failures = 0  # posts since Slack last took one, or said why it does not
-        self._form = 0  # of the next message: the next one after what Slack calls malformed
+        self._form = (
+            0  # of the next message: the next one after what Slack calls malformed
+        )
         self._not_before = -math.inf  # when the next post may start
         self._stopping = False
 
@@ -91,7 +103,9 @@ class Outbox:
             self._waiting.append(delivery)
             self._answer_without_a_post()
             self._wake_sender()
-            unanswered = [d for d in self._waiting + self._in_flight if d.outcome is None]
+            unanswered = [
+                d for d in self._waiting + self._in_flight if d.outcome is None
+            ]
             if len(unanswered) > MAX_WAITING:
                 self._give_up(delivery, FULL)
             while delivery.outcome is None:
@@ -103,19 +117,27 @@ class Outbox:
         with self._changed:
             self._stopping, end = True, self._clock() + seconds
             self._wake_sender()
-            while self._digest.alerts and self._sender and (left := end - self._clock()) > 0:
+            while (
+                self._digest.alerts
+                and self._sender
+                and (left := end - self._clock()) > 0
+            ):
                 self._changed.wait(left)
             lost = list(self._digest.alerts.values())
         for i in range(0, len(lost), MAX_LOGGED):
             some = lost[i : i + MAX_LOGGED]
             types = dict(Counter(alert.code for alert in some))
-            log.error(f"digest lost={len(some)} of {len(lost)} types={types} {_log_ids(some)}")
+            log.error(
+                f"digest lost={len(some)} of {len(lost)} types={types} {_log_ids(some)}"
+            )
 
     def _wait(self, delivery: Delivery) -> None:
         """Wait for a change while it can help the delivery; after that, give it up."""
         now, reason, end = self._clock(), LATE, delivery.deadline
         if delivery in self._waiting:
-            reason = BEHIND if self._posting_since < math.inf else self._trouble or BEHIND
+            reason = (
+                BEHIND if self._posting_since < math.inf else self._trouble or BEHIND
+            )
             end = end - MIN_POST if self._not_before < end - MIN_POST else now
         if now < end:
             self._changed.wait(end - now)
@@ -135,13 +157,21 @@ class Outbox:
         for delivery in list(self._waiting):
             if all(map(self._has, delivery.alerts)):
                 delivery.outcome = Outcome(Verdict.ACCEPTED, "posted before")
-            elif not self._trouble and not self._stopping and digest.takes(delivery.alerts, now):
+            elif (
+                not self._trouble
+                and not self._stopping
+                and digest.takes(delivery.alerts, now)
+            ):
                 new = self._new_alerts([delivery])
                 digest.alerts.update(new)
                 delivery.collected = len(new)
                 due = max(digest.due(), self._not_before, now) - now
-                delivery.outcome = Outcome(Verdict.ACCEPTED, "collected", retry_after=due)
-        self._waiting = [delivery for delivery in self._waiting if delivery.outcome is None]
+                delivery.outcome = Outcome(
+                    Verdict.ACCEPTED, "collected", retry_after=due
+                )
+        self._waiting = [
+            delivery for delivery in self._waiting if delivery.outcome is None
+        ]
 
     def _has(self, alert: Alert) -> bool:
         return alert.log_id in self._accepted or alert.log_id in self._digest.alerts
@@ -157,8 +187,12 @@ class Outbox:
         if self._due() < math.inf and (lost or not self._sender):
             self._in_flight, self._posting_since, self._sender = [], math.inf, object()
             try:
-                self._thread(target=self._send_all, args=(self._sender,), daemon=True).start()
-            except RuntimeError:  # the machine has no thread to give; the next delivery asks again
+                self._thread(
+                    target=self._send_all, args=(self._sender,), daemon=True
+                ).start()
+            except (
+                RuntimeError
+            ):  # the machine has no thread to give; the next delivery asks again
                 self._sender = None
                 log.exception("message waits: no thread to send it")
         self._changed.notify_all()
@@ -194,16 +228,22 @@ class Outbox:
         if not self._waiting and (refused or not self._digest.alerts):
             return math.inf
         at_once = self._waiting or self._stopping
-        return self._not_before if at_once else max(self._not_before, self._digest.due())
+        return (
+            self._not_before if at_once else max(self._not_before, self._digest.due())
+        )
 
-    def _post(self, batch: list[Delivery], alerts: list[Alert], collected: int) -> Outcome:
+    def _post(
+        self, batch: list[Delivery], alerts: list[Alert], collected: int
+    ) -> Outcome:
         """Build a message, post it, and log what became of it."""
         form, started = FORMS[self._form], self._clock()
         try:
             outcome = self._send(self._build(alerts, form=form, digest=collected > 0))
         except Exception as error:
             log.exception("message failed: a bug in this service, please report it")
-            outcome = Outcome(Verdict.MALFORMED, f"internal error ({type(error).__name__})")
+            outcome = Outcome(
+                Verdict.MALFORMED, f"internal error ({type(error).__name__})"
+            )
         line = (
             f"message deliveries={len(batch)} alerts={len(alerts)} collected={collected}"
             f" form={form} slack={outcome.status or 'none'}"
@@ -218,16 +258,22 @@ class Outbox:
             log.error(f"{line} {why} {_log_ids(alerts)}")
         return outcome
 
-    def _settle(self, batch: list[Delivery], alerts: list[Alert], outcome: Outcome) -> None:
+    def _settle(
+        self, batch: list[Delivery], alerts: list[Alert], outcome: Outcome
+    ) -> None:
         """Record what became of a batch; what may still pass waits again."""
         if outcome.verdict is Verdict.ACCEPTED:
             self._digest.posted(alerts, self._clock())
-            self._accepted.update((alert.log_id, None) for alert in alerts if alert.log_id)
+            self._accepted.update(
+                (alert.log_id, None) for alert in alerts if alert.log_id
+            )
             forgotten = max(len(self._accepted) - max(MAX_REMEMBERED, len(alerts)), 0)
             for log_id in list(islice(self._accepted, forgotten)):
                 del self._accepted[log_id]
         again = False
-        if self._in_flight is batch:  # else it was given up, and says nothing of what came since
+        if (
+            self._in_flight is batch
+        ):  # else it was given up, and says nothing of what came since
             self._in_flight, self._posting_since = [], math.inf
             again = self._set_pace(outcome)
         unanswered = [delivery for delivery in batch if delivery.outcome is None]
@@ -242,7 +288,9 @@ class Outbox:
         """Say when and in which form to post next; returns whether the same may still pass."""
         malformed = outcome.verdict is Verdict.MALFORMED
         self._trouble = None if outcome.verdict is Verdict.ACCEPTED else outcome
-        self._failures = self._failures + 1 if outcome.verdict is Verdict.UNAVAILABLE else 0
+        self._failures = (
+            self._failures + 1 if outcome.verdict is Verdict.UNAVAILABLE else 0
+        )
         self._form = (self._form + 1) % len(FORMS) if malformed else 0
         pause = max(outcome.retry_after or min(self._failures, MAX_PAUSE), INTERVAL)
         self._not_before = self._clock() + pause
@@ -250,4 +298,6 @@ class Outbox:
 
 
 def _log_ids(alerts: list[Alert]) -> str:
-    return "log_ids=" + ",".join(alert.log_id for alert in alerts[:MAX_LOGGED] if alert.log_id)
+    return "log_ids=" + ",".join(
+        alert.log_id for alert in alerts[:MAX_LOGGED] if alert.log_id
+    )

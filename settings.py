@@ -35,8 +35,15 @@ class Settings:
     @property
     def secrets(self) -> set[str]:
         """What no output may contain: the webhook's URL, its path, the token as others quote it."""
-        as_latin_1 = os.fsencode(self.token).decode("latin-1")  # so HTTP servers read headers
-        tokens = {self.token, as_latin_1, repr(self.token)[1:-1], repr(as_latin_1)[1:-1]}
+        as_latin_1 = os.fsencode(self.token).decode(
+            "latin-1"
+        )  # so HTTP servers read headers
+        tokens = {
+            self.token,
+            as_latin_1,
+            repr(self.token)[1:-1],
+            repr(as_latin_1)[1:-1],
+        }
         if self.webhook_url == CONSOLE:
             return tokens
         path = requests.Request("POST", self.webhook_url).prepare().path_url
@@ -60,7 +67,9 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     elif token == EXAMPLE_TOKEN or len(token) < MIN_TOKEN:
         guessed = f"the example's or under {MIN_TOKEN} characters, so can be guessed"
         warnings.append(f"AUTH0_LOG_STREAM_TOKEN is {guessed}; {SET_IT}")
-    alert_filter, unmatched = read_filter(variable("ALERT_TYPES"), variable("ALERT_IGNORE"))
+    alert_filter, unmatched = read_filter(
+        variable("ALERT_TYPES"), variable("ALERT_IGNORE")
+    )
     warnings += [
         f"ALERT_TYPES has {entry!r}, which matches no log type known today: is it mistyped?"
         for entry in unmatched
@@ -73,10 +82,14 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         )
     level = variable("LOG_LEVEL", "INFO").upper()
     if level not in LEVELS:
-        raise ValueError(f"LOG_LEVEL is {variable('LOG_LEVEL')!r}: give one of {', '.join(LEVELS)}")
+        raise ValueError(
+            f"LOG_LEVEL is {variable('LOG_LEVEL')!r}: give one of {', '.join(LEVELS)}"
+        )
     fields = read_fields(variable("SLACK_FIELDS"))
     url = _webhook_url(variable("SLACK_WEBHOOK_URL"))
-    return Settings(url, token, alert_filter, fields, int(digest), level, tuple(warnings))
+    return Settings(
+        url, token, alert_filter, fields, int(digest), level, tuple(warnings)
+    )
 
 
 def _webhook_url(value: str) -> str:
@@ -86,7 +99,9 @@ def _webhook_url(value: str) -> str:
     try:
         sent = urldefrag(requests.Request("POST", value).prepare().url or "").url
         url = urlsplit(sent)
-        secure = url.scheme == "https" or (url.scheme == "http" and url.hostname in LOOPBACK)
+        secure = url.scheme == "https" or (
+            url.scheme == "http" and url.hostname in LOOPBACK
+        )
     except ValueError:  # requests' own are ValueErrors too
         secure = False
     if not secure or re.search(r"\s|\\|\.\.\.$", value):

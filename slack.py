@@ -12,7 +12,9 @@ import requests
 
 from message import Message, encode
 
-CONNECT_TIMEOUT = 3.05  # seconds; over 3, a lost first packet's retransmission, as requests says
+CONNECT_TIMEOUT = (
+    3.05  # seconds; over 3, a lost first packet's retransmission, as requests says
+)
 # Seconds; Slack may accept a message that late, and unheard it is doubled. Under LOST_AFTER.
 READ_TIMEOUT = 50.0
 MAX_ANSWER = 1000  # bytes of Slack's answer that are read; its words are short
@@ -64,29 +66,39 @@ class Webhook:
     def post(self, message: Message) -> Outcome:
         """Post a message; returns what Slack made of it."""
         try:
-            with self._session.post(
-                self._url,
-                data=encode(message),
-                headers={"Content-Type": "application/json; charset=utf-8"},
-                timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
-                allow_redirects=False,  # where else would the message go, and who would get it?
-                stream=True,
-            ) as response:
+            with (
+                self._session.post(
+                    self._url,
+                    data=encode(message),
+                    headers={"Content-Type": "application/json; charset=utf-8"},
+                    timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+                    allow_redirects=False,  # where else would the message go, and who would get it?
+                    stream=True,
+                ) as response
+            ):
                 answer = response.raw.read(MAX_ANSWER, decode_content=True)
                 return _outcome(response, answer.decode(errors="replace").strip())
-        except Exception as error:  # also what urllib3 lets through; its text quotes the URL
-            return Outcome(Verdict.UNAVAILABLE, f"no answer from Slack ({type(error).__name__})")
+        except (
+            Exception
+        ) as error:  # also what urllib3 lets through; its text quotes the URL
+            return Outcome(
+                Verdict.UNAVAILABLE, f"no answer from Slack ({type(error).__name__})"
+            )
 
 
 def advice(outcome: Outcome) -> str:
     """What a person should do about a message that Slack did not accept."""
     if outcome.status == 429:
-        return "wait a minute; if it comes again, what else posts through this Slack app?"
+        return (
+            "wait a minute; if it comes again, what else posts through this Slack app?"
+        )
     if outcome.verdict is Verdict.UNAVAILABLE:
         return "nothing, if it passes; else see https://slack-status.com and this machine's network"
     if outcome.verdict is Verdict.MALFORMED:
         return "please report this as a bug; it goes out as plain text or mere counts"
-    check_url = "check SLACK_WEBHOOK_URL: copy it again from Slack, https://api.slack.com/apps"
+    check_url = (
+        "check SLACK_WEBHOOK_URL: copy it again from Slack, https://api.slack.com/apps"
+    )
     return ADVICE.get(outcome.reason, check_url)
 
 
@@ -100,7 +112,9 @@ def _outcome(response: requests.Response, answer: str) -> Outcome:
     if status == 429:
         # Slack documents whole seconds: https://docs.slack.dev/apis/web-api/rate-limits
         header = response.headers.get("Retry-After", "").strip()
-        hold = min(int(header), MAX_HOLD) if re.fullmatch("[0-9]{1,9}", header) else None
+        hold = (
+            min(int(header), MAX_HOLD) if re.fullmatch("[0-9]{1,9}", header) else None
+        )
         reason = "Slack's rate limit is reached" + (f", for {hold} s" if hold else "")
         return Outcome(Verdict.UNAVAILABLE, reason, status, hold)
     if status >= 500:

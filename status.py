@@ -8,7 +8,9 @@ from collections.abc import Callable
 from message import Message
 from slack import Outcome, Verdict
 
-UNREACHED_AFTER = 600.0  # seconds without Slack after which that is no passing fault any more
+UNREACHED_AFTER = (
+    600.0  # seconds without Slack after which that is no passing fault any more
+)
 WARN_EVERY = 60.0  # seconds between two warnings of wrong tokens
 REFUSES, UNREACHED = "refuses messages", "takes no messages"
 
@@ -22,7 +24,9 @@ class Status:
         self._post, self._now = post, now
         self._lock = threading.Lock()
         self._delivered = self._accepted = 0.0  # when last; 0: not yet
-        self._troubles: dict[str, tuple[float, str]] = {}  # of Slack: since when, and why
+        self._troubles: dict[
+            str, tuple[float, str]
+        ] = {}  # of Slack: since when, and why
         self._wrong_tokens, self._warned = 0, 0.0
 
     def post(self, message: Message) -> Outcome:
@@ -30,7 +34,9 @@ class Status:
         started, outcome = self._now(), self._post(message)
         if outcome.verdict is Verdict.ACCEPTED:
             self._accepted, self._troubles = self._now(), {}
-        elif started >= self._accepted:  # else it was given up, and another one passed since
+        elif (
+            started >= self._accepted
+        ):  # else it was given up, and another one passed since
             trouble = UNREACHED if outcome.verdict is Verdict.UNAVAILABLE else REFUSES
             self._troubles.setdefault(trouble, (self._now(), outcome.reason))
         return outcome
@@ -61,5 +67,7 @@ class Status:
     def _ago(self, at: float) -> str:
         seconds = self._now() - at
         units = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
-        unit, size = next(unit for unit in units if seconds >= 2 * unit[1] or unit[0] == "s")
+        unit, size = next(
+            unit for unit in units if seconds >= 2 * unit[1] or unit[0] == "s"
+        )
         return f"{seconds // size:.0f} {unit} ago" if at else "none yet"

@@ -22,10 +22,14 @@ from typing import Any, cast
 from gunicorn.util import close_graceful
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
-READ_TIMEOUT = 5.0  # seconds for a request, head and body, to come in; Auth0's take some ms
+READ_TIMEOUT = (
+    5.0  # seconds for a request, head and body, to come in; Auth0's take some ms
+)
 TOO_SLOW = f"the request took over {READ_TIMEOUT:g} s to come in"
 WRITE_TIMEOUT = 5.0  # seconds for the client to take the answer
-LINGER = 0.5  # seconds for a client to close its side; till then its unread answer is safe
+LINGER = (
+    0.5  # seconds for a client to close its side; till then its unread answer is safe
+)
 
 
 class PatientSocket(socket.socket):
@@ -50,7 +54,9 @@ class PatientSocket(socket.socket):
         try:
             super().sendall(data, flags)
         except TimeoutError:
-            raise TimeoutError(errno.EPIPE, "the client does not take its answer") from None
+            raise TimeoutError(
+                errno.EPIPE, "the client does not take its answer"
+            ) from None
 
 
 class PatientWorker(ThreadWorker):
@@ -77,14 +83,18 @@ class PatientWorker(ThreadWorker):
             close_graceful(sock, LINGER)
         return kept
 
-    def handle_error(self, req: Any, client: Any, addr: Any, exc: BaseException) -> None:
+    def handle_error(
+        self, req: Any, client: Any, addr: Any, exc: BaseException
+    ) -> None:
         """Answer what is no HTTP, with the status alone: gunicorn quotes it, token and all."""
         written, answer = socket.socketpair()
         with written, answer:
             super().handle_error(req, written, addr, exc)
             status_line = answer.recv(1000).partition(b"\r\n")[0]
         with suppress(OSError):
-            client.sendall(status_line + b"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+            client.sendall(
+                status_line + b"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+            )
 
     def finish_request(self, conn: TConn, fs: "Future[Any]") -> None:
         """Take back a connection from its thread."""

@@ -18,7 +18,9 @@ settings.load_profile("quick")
 @pytest.fixture(autouse=True)
 def _no_traces(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Undo what creating an application does to the root logger, and to the process."""
-    monkeypatch.setattr("atexit.register", lambda *_: None)  # nor a digest posted at pytest's end
+    monkeypatch.setattr(
+        "atexit.register", lambda *_: None
+    )  # nor a digest posted at pytest's end
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield

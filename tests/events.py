@@ -17,7 +17,10 @@ def event(**data: Any) -> dict[str, Any]:
     """A failed login as Auth0 sends it, with an id of its own, changed by `data`."""
     (failed_login,) = json.loads(fixture("failed_login.json"))
     log_id = f"9002026112210000569600000000000000{next(_ids):021}"
-    return {"log_id": log_id, "data": {**failed_login["data"], "log_id": log_id, **data}}
+    return {
+        "log_id": log_id,
+        "data": {**failed_login["data"], "log_id": log_id, **data},
+    }
 
 
 def success(**data: Any) -> dict[str, Any]:

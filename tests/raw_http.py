@@ -24,13 +24,19 @@ def exchange(running: Server, sent: bytes) -> bytes:
 
 
 def statuses(received: bytes) -> list[int]:
-    return [int(status) for status in re.findall(rb"^HTTP/1\.[01] (\d{3}) ", received, re.M)]
+    return [
+        int(status) for status in re.findall(rb"^HTTP/1\.[01] (\d{3}) ", received, re.M)
+    ]
 
 
 def request(
     body: bytes, *headers: bytes, method: bytes = b"POST", path: bytes = b"/api/logs"
 ) -> bytes:
-    lines = [method + b" " + path + b" HTTP/1.1", b"Host: x", b"Authorization: " + TOKEN.encode()]
+    lines = [
+        method + b" " + path + b" HTTP/1.1",
+        b"Host: x",
+        b"Authorization: " + TOKEN.encode(),
+    ]
     lines += headers or (b"Content-Length: %d" % len(body),)
     return b"\r\n".join([*lines, b"", body])
 
@@ -71,7 +77,9 @@ BAD_REQUESTS = [
     request(b"", path=b"*"),
     request(b"", path=b"http://elsewhere.example/api/logs"),
 ]
-ODD_REQUESTS: list[tuple[bytes, list[int]]] = [  # and the statuses they are answered with
+ODD_REQUESTS: list[
+    tuple[bytes, list[int]]
+] = [  # and the statuses they are answered with
     (b"", []),
     (b"\x00" * 100, []),
     (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\xaa" * 200, []),

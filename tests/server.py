@@ -20,7 +20,10 @@ from tests.slack_stub import PATH
 ROOT = Path(__file__).parent.parent
 TOKEN = "stream-token-never-to-be-logged"
 SECRETS = (TOKEN, PATH, PATH.split("/")[-1])  # what no output may contain
-STARTED_WITHIN, STOPPED_WITHIN = 30.0, 40.0  # seconds; bounds on a failing test, no measures
+STARTED_WITHIN, STOPPED_WITHIN = (
+    30.0,
+    40.0,
+)  # seconds; bounds on a failing test, no measures
 
 
 def procfile_command() -> list[str]:
@@ -38,7 +41,11 @@ def environment(**variables: str) -> dict[str, str]:
 
 def measured() -> dict[str, str]:
     """The variables by which coverage measures a server too, where it measures at all."""
-    return {name: value for name, value in os.environ.items() if name.startswith("COVERAGE_")}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name.startswith("COVERAGE_")
+    }
 
 
 def free_port() -> int:
@@ -52,14 +59,18 @@ def free_port() -> int:
 class Server:
     """A running process of the service, its output so far, and requests to it."""
 
-    def __init__(self, command: Sequence[str], output: TextIO, **variables: str) -> None:
+    def __init__(
+        self, command: Sequence[str], output: TextIO, **variables: str
+    ) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._output = output
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=environment(PORT=str(self.port), FLASK_RUN_PORT=str(self.port), **variables),
+            env=environment(
+                PORT=str(self.port), FLASK_RUN_PORT=str(self.port), **variables
+            ),
             stdout=output,
             stderr=subprocess.STDOUT,
         )

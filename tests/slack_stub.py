@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-PATH = "/services/T00000000/B00000000/NeverToBeLogged24Letters"  # as secret as a real one
+PATH = (
+    "/services/T00000000/B00000000/NeverToBeLogged24Letters"  # as secret as a real one
+)
 
 
 @dataclass(frozen=True)
@@ -23,11 +25,15 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0  # seconds before the answer
     drop: bool = False  # close the connection instead of answering
-    accept: bool | None = None  # whether the channel shows the message; by the status if None
+    accept: bool | None = (
+        None  # whether the channel shows the message; by the status if None
+    )
 
     @property
     def accepts(self) -> bool:
-        return self.status == 200 and not self.drop if self.accept is None else self.accept
+        return (
+            self.status == 200 and not self.drop if self.accept is None else self.accept
+        )
 
 
 def events_in(text: str) -> int:
@@ -51,7 +57,9 @@ class SlackStub:
     def __init__(self, interval: float = 0.0) -> None:
         self.posts: list[Post] = []
         self.interval = interval
-        self.released = threading.Event()  # ends every delay, so that a test need not wait
+        self.released = (
+            threading.Event()
+        )  # ends every delay, so that a test need not wait
         self._script: deque[Answer] = deque()
         self._lock = threading.Lock()
         self._next = 0.0
@@ -70,7 +78,10 @@ class SlackStub:
                     return
                 content = answer.body.encode()
                 self.send_response(answer.status)
-                for name, value in {**answer.headers, "Content-Length": len(content)}.items():
+                for name, value in {
+                    **answer.headers,
+                    "Content-Length": len(content),
+                }.items():
                     self.send_header(name, str(value))
                 self.end_headers()
                 self.wfile.write(content)
@@ -103,7 +114,11 @@ class SlackStub:
     @property
     def titles(self) -> list[str]:
         """The titles of all attachments that the channel shows."""
-        return [a["title"] for message in self.messages for a in message.get("attachments", [])]
+        return [
+            a["title"]
+            for message in self.messages
+            for a in message.get("attachments", [])
+        ]
 
     def _record(self, path: str, message: dict[str, Any]) -> Answer:
         now = time.monotonic()

@@ -4,7 +4,15 @@ from typing import Any
 
 import pytest
 
-from alerts import DEFAULT_FIELDS, FIELDS, MAX_READ, Alert, clean, read_alert, read_fields
+from alerts import (
+    DEFAULT_FIELDS,
+    FIELDS,
+    MAX_READ,
+    Alert,
+    clean,
+    read_alert,
+    read_fields,
+)
 
 
 def alert(**data: Any) -> Alert:
@@ -23,19 +31,43 @@ def value(label: str, **data: Any) -> tuple[str, ...] | None:
     ("details", "cause"),
     [
         ({"error": {"message": "a", "type": "b"}, "errorMsg": "c"}, "a"),
-        ({"error": "the domain is blacklisted", "errorMsg": "c"}, "the domain is blacklisted"),
+        (
+            {"error": "the domain is blacklisted", "errorMsg": "c"},
+            "the domain is blacklisted",
+        ),
         ({"error": {"message": ""}, "errorMsg": "c", "reason": "d"}, "c"),
-        ({"error": {"type": "t", "title": "ti", "oauthError": "o", "detail": "d"}}, "d"),
+        (
+            {"error": {"type": "t", "title": "ti", "oauthError": "o", "detail": "d"}},
+            "d",
+        ),
         ({"error": {"type": "t", "title": "ti", "oauthError": "o"}}, "o"),
         ({"error": {"payload": {"message": "p"}, "oauthError": "o"}}, "p"),
         ({"error": {"title": "ti", "type": "t"}}, "ti"),
         ({"error": {"type": "t", "code": "c"}}, "t"),
-        ({"failure_details": {"message": "m", "errorCode": "e"}, "provider_error": "x"}, "m"),
-        ({"failure_details": {"errorCode": "e"}, "provider_error": {"message": "m"}}, "m"),
-        ({"failure_details": {"errorCode": "e"}, "provider_error": {"errorCode": "p"}}, "e"),
+        (
+            {
+                "failure_details": {"message": "m", "errorCode": "e"},
+                "provider_error": "x",
+            },
+            "m",
+        ),
+        (
+            {"failure_details": {"errorCode": "e"}, "provider_error": {"message": "m"}},
+            "m",
+        ),
+        (
+            {
+                "failure_details": {"errorCode": "e"},
+                "provider_error": {"errorCode": "p"},
+            },
+            "e",
+        ),
         ({"action_error": {"message": "m", "name": "TypeError"}}, "m"),
         ({"client_authentication_error": "bad"}, "bad"),
-        ({"client_authentoication_error": "bad"}, "bad"),  # so in Auth0's schema of feccft
+        (
+            {"client_authentoication_error": "bad"},
+            "bad",
+        ),  # so in Auth0's schema of feccft
         ({"failure_reason": "why"}, "why"),
         ({"reason": "why"}, "why"),
         ({"errors": ["a", "b"]}, "a, b"),
@@ -69,10 +101,18 @@ def test_the_cause(details: Any, cause: str | None) -> None:
 @pytest.mark.parametrize(
     ("label", "data", "said"),
     [
-        ("Request", {"details": {"request": {"method": "PUT", "path": "/a"}}}, ("PUT", "/a")),
         (
             "Request",
-            {"details": {"request": {"method": "POST", "backchannel_logout_uri": "https://a"}}},
+            {"details": {"request": {"method": "PUT", "path": "/a"}}},
+            ("PUT", "/a"),
+        ),
+        (
+            "Request",
+            {
+                "details": {
+                    "request": {"method": "POST", "backchannel_logout_uri": "https://a"}
+                }
+            },
             ("POST", "https://a"),
         ),
         ("Rate limit", {"details": {"limit": {"bucket": "b", "size": 5}}}, ("b",)),
@@ -80,9 +120,17 @@ def test_the_cause(details: Any, cause: str | None) -> None:
         ("Action", {"details": {"action_id": "i"}}, ("i",)),
         ("Flow", {"details": {"flow_id": "i"}}, ("i",)),
         ("Form", {"details": {"form_id": "i"}}, ("i",)),
-        ("Domain", {"details": {"domain": "login.acme.example"}}, ("login.acme.example",)),
+        (
+            "Domain",
+            {"details": {"domain": "login.acme.example"}},
+            ("login.acme.example",),
+        ),
         ("Recipient", {"details": {"to": "neo@example.com"}}, ("neo@example.com",)),
-        ("Origin", {"details": {"origin": "https://a.example"}}, ("https://a.example",)),
+        (
+            "Origin",
+            {"details": {"origin": "https://a.example"}},
+            ("https://a.example",),
+        ),
         ("Return URL", {"details": {"return_to": "https://a"}}, ("https://a",)),
         ("Factor", {"details": {"authenticator": {"type": "sms"}}}, ("sms",)),
         ("Client", {"client_name": "App", "client_id": "id"}, ("App", "id")),
@@ -96,13 +144,21 @@ def test_the_cause(details: Any, cause: str | None) -> None:
         ("User", {"user_name": "neo", "user_id": "auth0|1"}, ("neo",)),
         ("User", {"user_name": "", "user_id": "auth0|1"}, ("auth0|1",)),
         ("User", {"user_name": 5}, ("5",)),
-        ("User", {"details": {"body": {"email": "neo@example.com"}}}, ("neo@example.com",)),
+        (
+            "User",
+            {"details": {"body": {"email": "neo@example.com"}}},
+            ("neo@example.com",),
+        ),
         ("IP", {"ip": ["10.0.0.1", "10.0.0.2"]}, ("10.0.0.1, 10.0.0.2",)),
         ("IP", {"ip": {"a": 1}, "client_ip": "10.0.0.3"}, ("10.0.0.3",)),
         ("IP", {"ip": []}, None),
         ("Connection", {"connection": "con"}, ("con",)),
         ("Connection", {"details": {"body": {"connection": "con"}}}, ("con",)),
-        ("Organization", {"organization_name": "acme", "organization_id": "org_1"}, ("acme",)),
+        (
+            "Organization",
+            {"organization_name": "acme", "organization_id": "org_1"},
+            ("acme",),
+        ),
         (
             "Location",
             {
@@ -123,12 +179,16 @@ def test_the_cause(details: Any, cause: str | None) -> None:
         ("Log ID", {"log_id": "900"}, ("900",)),
     ],
 )
-def test_what_an_event_says(label: str, data: dict[str, Any], said: tuple[str, ...] | None) -> None:
+def test_what_an_event_says(
+    label: str, data: dict[str, Any], said: tuple[str, ...] | None
+) -> None:
     assert value(label, **data) == said
 
 
 def test_an_alert_keeps_no_more_of_an_event_than_a_message_shows() -> None:
-    kept = alert(description="x" * 9000, details={"error": "y" * 9000, "prompts": ["z"] * 9000})
+    kept = alert(
+        description="x" * 9000, details={"error": "y" * 9000, "prompts": ["z"] * 9000}
+    )
     assert len(kept.description) == len(kept.values["Cause"][0]) == MAX_READ
     assert "z" not in repr(kept)
 
@@ -144,8 +204,14 @@ def test_what_is_no_log_id_is_none(log_id: object) -> None:
 @pytest.mark.parametrize(
     ("data", "link"),
     [
-        ({"tenant_name": "acme", "environment_name": "prod-au-2"}, "dashboard/au/acme/logs/1"),
-        ({"tenant_name": "acme", "hostname": "acme.eu.auth0.com"}, "dashboard/eu/acme/logs/1"),
+        (
+            {"tenant_name": "acme", "environment_name": "prod-au-2"},
+            "dashboard/au/acme/logs/1",
+        ),
+        (
+            {"tenant_name": "acme", "hostname": "acme.eu.auth0.com"},
+            "dashboard/eu/acme/logs/1",
+        ),
         ({"hostname": "acme.eu.auth0.com"}, "dashboard/eu/acme/logs/1"),
         ({"hostname": "ACME-2.us.auth0.com"}, "dashboard/us/acme-2/logs/1"),
         ({"hostname": "acme.auth0.com"}, "dashboard/us/acme/logs/1"),
@@ -168,7 +234,9 @@ def test_what_is_no_log_id_is_none(log_id: object) -> None:
     ],
 )
 def test_link(data: dict[str, Any], link: str) -> None:
-    assert alert(**{"log_id": "1", **data}).link == (link and f"https://manage.auth0.com/{link}")
+    assert alert(**{"log_id": "1", **data}).link == (
+        link and f"https://manage.auth0.com/{link}"
+    )
 
 
 @pytest.mark.parametrize(

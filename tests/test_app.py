@@ -50,7 +50,9 @@ def posted(slack: responses.RequestsMock) -> list[Any]:
     return [json.loads(call.request.body or "") for call in slack.calls]
 
 
-def test_200_ok_once_slack_has_said_ok(client: FlaskClient, slack: responses.RequestsMock) -> None:
+def test_200_ok_once_slack_has_said_ok(
+    client: FlaskClient, slack: responses.RequestsMock
+) -> None:
     response = deliver(client, [event(), success(), event(type="limit_wc")])
     assert (response.status_code, response.text) == (200, "ok\n")
     assert response.content_type == "text/plain; charset=utf-8"
@@ -101,13 +103,25 @@ def test_the_token_opens_as_it_is_and_after_bearer(
 
 @pytest.mark.parametrize(
     "authorization",
-    [None, "", "Bearer", "Bearer ", "wrong", TOKEN + "x", TOKEN[:-1], f"Basic {TOKEN}", "\xff\x80"],
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        "wrong",
+        TOKEN + "x",
+        TOKEN[:-1],
+        f"Basic {TOKEN}",
+        "\xff\x80",
+    ],
 )
 def test_401_for_anything_else_and_the_body_is_never_parsed(
     client: FlaskClient, slack: responses.RequestsMock, authorization: str | None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(app, "read_events", lambda _body: pytest.fail("the body was parsed"))
+    monkeypatch.setattr(
+        app, "read_events", lambda _body: pytest.fail("the body was parsed")
+    )
     response = deliver(client, [event()], authorization)
     assert response.status_code == 401
     assert response.headers["WWW-Authenticate"] == "Bearer"
@@ -125,8 +139,12 @@ def test_a_token_of_any_bytes_is_compared() -> None:
 
 @pytest.mark.parametrize("authorization", ["pässword", "Bearer pässword"])
 def test_a_token_beyond_ascii_is_compared_as_bytes(authorization: str) -> None:
-    client = app.create_app({**SETTINGS, "AUTH0_LOG_STREAM_TOKEN": "pässword"}).test_client()
-    header = authorization.encode().decode("latin-1")  # as WSGI hands over what UTF-8 was sent
+    client = app.create_app(
+        {**SETTINGS, "AUTH0_LOG_STREAM_TOKEN": "pässword"}
+    ).test_client()
+    header = authorization.encode().decode(
+        "latin-1"
+    )  # as WSGI hands over what UTF-8 was sent
     assert deliver(client, [], header).status_code == 204
     assert deliver(client, [], "p?ssword").status_code == 401
 
@@ -229,7 +247,10 @@ def test_405_for_other_methods(client: FlaskClient, method: str) -> None:
 @pytest.mark.parametrize("path", ["/", "/api", "/api/logs/", "/static/app.py", "/%ff"])
 def test_404_for_other_paths(client: FlaskClient, path: str) -> None:
     response = client.post(path)
-    assert (response.status_code, response.text) == (404, "deliveries go to POST /api/logs\n")
+    assert (response.status_code, response.text) == (
+        404,
+        "deliveries go to POST /api/logs\n",
+    )
 
 
 def test_healthz_answers_without_authorization(client: FlaskClient) -> None:
@@ -249,13 +270,16 @@ def test_status_says_how_slack_takes_it(
     deliver(client, [event()])
     deliver(client, [event()], "wrong")
     assert (
-        client.get("/status").text == "ok: last delivery 0 s ago, last message accepted 0 s ago\n"
+        client.get("/status").text
+        == "ok: last delivery 0 s ago, last message accepted 0 s ago\n"
     )
     slack.replace("POST", WEBHOOK, status=404, body="no_service")
     deliver(client, [event()])
     response = client.get("/status")
     assert response.status_code == 503
-    assert re.fullmatch(r"Slack refuses messages since 2.{18}Z: no_service\n", response.text)
+    assert re.fullmatch(
+        r"Slack refuses messages since 2.{18}Z: no_service\n", response.text
+    )
 
 
 # The protocol, to the letter.
@@ -273,7 +297,13 @@ def test_status_says_how_slack_takes_it(
         ("HEAD", "/api/logs", None, {}, 405),
         ("POST", "/api/logs", "x" * 300, {}, 413),
         ("POST", "/api/logs", [event()], {"status": 404, "body": "no_service"}, 502),
-        ("POST", "/api/logs", [event()], {"status": 429, "headers": {"Retry-After": "60"}}, 503),
+        (
+            "POST",
+            "/api/logs",
+            [event()],
+            {"status": 429, "headers": {"Retry-After": "60"}},
+            503,
+        ),
         ("GET", "/healthz", None, {}, 200),
         ("HEAD", "/healthz", None, {}, 200),
         ("GET", "/status", None, {}, 200),
@@ -314,11 +344,21 @@ def test_every_answer_is_wsgi_and_http(
 
 
 def test_the_user_s_filter_and_fields_are_used(slack: responses.RequestsMock) -> None:
-    variables = {**SETTINGS, "ALERT_TYPES": "fu,fp", "ALERT_IGNORE": "^Noise", "SLACK_FIELDS": "ip"}
+    variables = {
+        **SETTINGS,
+        "ALERT_TYPES": "fu,fp",
+        "ALERT_IGNORE": "^Noise",
+        "SLACK_FIELDS": "ip",
+    }
     client = app.create_app(variables).test_client()
     noise = event(description="Noise")
     assert deliver(client, [event(type="fs"), noise]).status_code == 204
-    assert deliver(client, [event(type="fs"), noise, event(), event(type="fu")]).status_code == 200
+    assert (
+        deliver(
+            client, [event(type="fs"), noise, event(), event(type="fu")]
+        ).status_code
+        == 200
+    )
     first, second = posted(slack)[0]["attachments"]
     assert [field["title"] for field in first["fields"]] == ["IP"]
     assert second["title"].endswith("[type: fu]")
@@ -334,9 +374,12 @@ def test_the_console_takes_slacks_place(capsys: pytest.CaptureFixture[str]) -> N
 
 
 @pytest.mark.parametrize(
-    "variables", [{}, {"SLACK_WEBHOOK_URL": "secret"}, {**SETTINGS, "ALERT_TYPES": "?!"}]
+    "variables",
+    [{}, {"SLACK_WEBHOOK_URL": "secret"}, {**SETTINGS, "ALERT_TYPES": "?!"}],
 )
-def test_a_wrong_setting_stops_the_process_with_advice(variables: dict[str, str]) -> None:
+def test_a_wrong_setting_stops_the_process_with_advice(
+    variables: dict[str, str],
+) -> None:
     with pytest.raises(SystemExit) as raised:
         app.create_app(variables)
     assert "cannot start: " in str(raised.value.code)
@@ -367,7 +410,9 @@ def test_a_line_per_delivery(
     deliver(client, b"{")
     deliver(client, [], "wrong")
     log = capsys.readouterr().out
-    lines = [re.sub(r"ms=[0-9]+", "ms=?", line.split(" ", 1)[1]) for line in log.splitlines()]
+    lines = [
+        re.sub(r"ms=[0-9]+", "ms=?", line.split(" ", 1)[1]) for line in log.splitlines()
+    ]
     assert lines == [
         "WARNING delivery skipped=1 items: an event is a JSON object with an object `data` that has"
         " a string `type`",
@@ -390,13 +435,21 @@ def test_a_line_per_delivery(
 @pytest.mark.parametrize(
     ("answer", "code", "says"),
     [
-        ({"body": "ok"}, 0, "delivered: a sample alert was accepted; look at the channel."),
+        (
+            {"body": "ok"},
+            0,
+            "delivered: a sample alert was accepted; look at the channel.",
+        ),
         (
             {"status": 404, "body": "no_service"},
             1,
             "not delivered: no_service: the webhook is gone",
         ),
-        ({"body": requests.ConnectionError(WEBHOOK)}, 1, "not delivered: no answer from Slack"),
+        (
+            {"body": requests.ConnectionError(WEBHOOK)},
+            1,
+            "not delivered: no answer from Slack",
+        ),
     ],
 )
 def test_send_test(
@@ -415,14 +468,18 @@ def test_send_test(
 
 @cache
 def client_without_alerts() -> FlaskClient:
-    return app.create_app({**SETTINGS, "LOG_LEVEL": "ERROR", "ALERT_TYPES": "du"}).test_client()
+    return app.create_app(
+        {**SETTINGS, "LOG_LEVEL": "ERROR", "ALERT_TYPES": "du"}
+    ).test_client()
 
 
 @given(
     st.binary()
     | st.recursive(
         st.none() | st.booleans() | st.floats() | st.text(),
-        lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["data", "type"]), inner),
+        lambda inner: (
+            st.lists(inner) | st.dictionaries(st.sampled_from(["data", "type"]), inner)
+        ),
     ).map(lambda value: json.dumps(value).encode())
 )
 def test_any_body_gets_an_answer_of_the_table(body: bytes) -> None:

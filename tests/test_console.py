@@ -21,7 +21,9 @@ def message(*events: dict[str, Any]) -> dict[str, Any]:
 def test_shows_the_message_as_slack_would(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
-    sent = event(log_id="900", user_name="<!channel> & 日本", details={"error": "Wrong realm"})
+    sent = event(
+        log_id="900", user_name="<!channel> & 日本", details={"error": "Wrong realm"}
+    )
     assert console.render(message(sent), colours=False).splitlines() == [
         "",
         "Auth0 log alert Failed Login (Incorrect Password) in acme",
@@ -38,13 +40,19 @@ def test_shows_the_message_as_slack_would(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_shows_what_several_events_share() -> None:
     shown = console.render(message(event(), event(), event(), event()), colours=False)
-    assert "▌ Failed Login (Incorrect Password) · 2026-11-22 10:00:05 UTC" in shown.splitlines()
+    assert (
+        "▌ Failed Login (Incorrect Password) · 2026-11-22 10:00:05 UTC"
+        in shown.splitlines()
+    )
 
 
 def test_shows_what_little_there_is_and_leaves_wrapping_to_the_terminal() -> None:
     bare = {"data": {"type": "f", "log_id": None, "user_name": "x" * 100}}
     shown = console.render(message(bare), colours=False)
-    assert shown.splitlines()[2:] == ["▌ Failed Login [type: f]", "▌ User: " + "x" * 100]
+    assert shown.splitlines()[2:] == [
+        "▌ Failed Login [type: f]",
+        "▌ User: " + "x" * 100,
+    ]
 
 
 def test_colours_only_on_a_terminal(
@@ -60,4 +68,7 @@ def test_colours_only_on_a_terminal(
 
 
 def test_shows_the_plain_form_too() -> None:
-    assert console.render({"text": "a &lt;b&gt; &amp;lt;"}, colours=False) == "\na <b> &lt;"
+    assert (
+        console.render({"text": "a &lt;b&gt; &amp;lt;"}, colours=False)
+        == "\na <b> &lt;"
+    )

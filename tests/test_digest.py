@@ -8,7 +8,7 @@ from digest import BURST, MAX_COLLECTED, NEWS_AFTER
 from message import Message
 from outbox import MAX_WAITING, Outbox
 from slack import Outcome, Verdict
-from tests.world import FAILED, MALFORMED, NO_SERVICE, OK, World, limited
+from tests.outbox_world import FAILED, MALFORMED, NO_SERVICE, OK, World, limited
 
 EMPTY_AT = 1.2 * BURST  # seconds; a storm of World has emptied the bucket then
 
@@ -60,7 +60,9 @@ def test_the_bucket_refills_by_one_each_digest_and_to_ten_at_the_most() -> None:
     assert after == ["f210.0", "f210.1", "f2000.10", "f2000.11"]
 
 
-def test_news_in_the_midst_of_a_storm_goes_out_at_once_and_takes_the_digest_along() -> None:
+def test_news_in_the_midst_of_a_storm_goes_out_at_once_and_takes_the_digest_along() -> (
+    None
+):
     world = stormy()
     world.storm(5, start=20)
     world.arrive(30, "news", "n1", code="limit_wc")
@@ -87,10 +89,16 @@ def test_a_log_type_not_seen_for_an_hour_is_news() -> None:
     world.arrive(NEWS_AFTER - 60, "still within it", "2")
     world.arrive(NEWS_AFTER + 200, "the digest showed it", "3")
     world.run()
-    assert world.collected() == ["within the hour", "still within it", "the digest showed it"]
+    assert world.collected() == [
+        "within the hour",
+        "still within it",
+        "the digest showed it",
+    ]
     world = stormy(digest=3600)
     world.arrive(30, "other", "x", code="fp")
-    for n in range(1, 12):  # others keep the bucket empty, and none of them is of type fp
+    for n in range(
+        1, 12
+    ):  # others keep the bucket empty, and none of them is of type fp
         world.arrive(30 + n * 400, f"{n}", f"{n}")
     world.arrive(30 + NEWS_AFTER + 1, "news again", "y", code="fp")
     world.run()
@@ -161,7 +169,11 @@ def test_while_slack_does_not_accept_deliveries_wait_for_their_own_outcome() -> 
     world.arrive(40, "collected again", "4")
     world.run()
     assert world.collected() == ["collected", "collected again"]
-    assert [log_ids for _, log_ids in world.posts[BURST:]] == [["1", "2"], ["1", "2", "3"], ["4"]]
+    assert [log_ids for _, log_ids in world.posts[BURST:]] == [
+        ["1", "2"],
+        ["1", "2", "3"],
+        ["4"],
+    ]
     assert world.starts[BURST : BURST + 2] == pytest.approx([30, 31.1])
     assert world.answered_at("own") == pytest.approx(31.2)
 
@@ -206,7 +218,9 @@ def test_a_malformed_digest_goes_out_in_another_form() -> None:
 # No doubles.
 
 
-def test_a_redelivery_of_what_is_collected_in_flight_or_posted_is_counted_once() -> None:
+def test_a_redelivery_of_what_is_collected_in_flight_or_posted_is_counted_once() -> (
+    None
+):
     world = stormy(seconds=2)
     world.arrive(40, "first", "1", "2")
     world.arrive(41, "collected", "1", "2")
@@ -298,7 +312,9 @@ def test_a_stop_that_cannot_post_the_digest_says_what_is_lost(
     world.run()
     assert world.stopped_at <= 71
     lost = [r.getMessage() for r in caplog.records if "lost=" in r.getMessage()]
-    assert lost[0].startswith("digest lost=100 of 151 types={'f': 100} log_ids=0,1,2,3,")
+    assert lost[0].startswith(
+        "digest lost=100 of 151 types={'f': 100} log_ids=0,1,2,3,"
+    )
     assert lost[1].startswith(
         "digest lost=51 of 151 types={'f': 50, 'limit_wc': 1} log_ids=100,101,"
     )

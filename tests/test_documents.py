@@ -9,8 +9,8 @@ from alerts import DEFAULT_FIELDS, FIELDS
 from filters import group_of, read_filter
 from log_types import NAMES
 from settings import read_settings
-from tests.draw_message import draw
 from tests.server import ROOT
+from tools.draw_message import draw
 
 README = (ROOT / "README.md").read_text()
 APP_JSON = json.loads((ROOT / "app.json").read_text())
@@ -59,7 +59,11 @@ def test_the_readmes_table_of_groups(row: str, group: str) -> None:
     [
         ("!fsa,!fco", {"fp", "limit_wc", "fs"}, {"fsa", "fco", "w", "s"}),
         ("failure,limit,w", {"fp", "limit_wc", "w"}, {"wn", "s"}),
-        ("gd_*,!gd_*_succeed", {"gd_auth_failed", "gd_start_auth"}, {"gd_auth_succeed", "fp"}),
+        (
+            "gd_*,!gd_*_succeed",
+            {"gd_auth_failed", "gd_start_auth"},
+            {"gd_auth_succeed", "fp"},
+        ),
     ],
 )
 def test_the_readmes_examples_of_alert_types(
@@ -104,9 +108,13 @@ def test_the_readmes_examples_of_alert_ignore(
 def test_the_readmes_table_of_fields() -> None:
     table = README.partition("### What an alert says")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (`.+?`) \|", table, re.M)
-    assert set(re.findall("`([a-z_]+)`", ",".join(rows))) - {"SLACK_FIELDS"} == set(FIELDS)
+    assert set(re.findall("`([a-z_]+)`", ",".join(rows))) - {"SLACK_FIELDS"} == set(
+        FIELDS
+    )
     assert f"| `SLACK_FIELDS` | `{','.join(DEFAULT_FIELDS)}` |" in README
-    assert set(FIELDS) <= set(re.findall("[a-z_]+", APP_JSON["env"]["SLACK_FIELDS"]["description"]))
+    assert set(FIELDS) <= set(
+        re.findall("[a-z_]+", APP_JSON["env"]["SLACK_FIELDS"]["description"])
+    )
 
 
 def test_the_readme_has_a_row_for_every_status() -> None:
@@ -127,8 +135,13 @@ def test_every_link_within_the_documents_leads_somewhere() -> None:
             name, _, anchor = target.partition("#")
             there = (path.parent / name) if name else path
             assert there.exists(), target
-            headings = re.findall(r"^#+ (.+)$", there.read_text(), re.M) if anchor else []
-            slugs = [re.sub(r"[^a-z0-9 -]", "", h.lower()).replace(" ", "-") for h in headings]
+            headings = (
+                re.findall(r"^#+ (.+)$", there.read_text(), re.M) if anchor else []
+            )
+            slugs = [
+                re.sub(r"[^a-z0-9 -]", "", h.lower()).replace(" ", "-")
+                for h in headings
+            ]
             assert not anchor or anchor in slugs, target
 
 

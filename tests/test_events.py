@@ -26,7 +26,15 @@ def types(body: bytes) -> list[str]:
         "\ufeff" + json.dumps([ONE, OTHER]),
         json.dumps([ONE]) + "\n" + json.dumps([OTHER]),
     ],
-    ids=["array", "indented", "lines", "lines-crlf-blank", "object", "byte-order-mark", "batches"],
+    ids=[
+        "array",
+        "indented",
+        "lines",
+        "lines-crlf-blank",
+        "object",
+        "byte-order-mark",
+        "batches",
+    ],
 )
 def test_reads_every_content_format(body: str) -> None:
     events, skipped = read_events(body.encode())
@@ -88,12 +96,24 @@ def test_the_log_id_stands_in_data_at_the_top_or_nowhere(
         (b'{"data": {"type": null}}', "no event in 1 item(s)"),
         (b"{}\n5\n", "no event in 2 item(s): an event is a JSON object"),
         (b"one\ntwo\n", "no event in 2 item(s)"),
-        (b'{"data": {"type": "f"}}\n' + b"x\n" * 500_000, "the body is not JSON: Extra data"),
+        (
+            b'{"data": {"type": "f"}}\n' + b"x\n" * 500_000,
+            "the body is not JSON: Extra data",
+        ),
         (b"[" + b"5," * 50_000 + b"5]", "the body holds over 50000 items"),
         (b"[" * 200_000, "the body is not JSON: it is nested too deeply"),
-        (b"[" * 200_000 + b"]" * 200_000, "the body is not JSON: it is nested too deeply"),
-        (b'{"data":' * 50_000, "the body is not JSON"),  # too deep, or too short: by the Python
-        (b'{"data": {"type": "f", "n": ' + b"9" * 5000 + b"}}", "the body is not JSON: Exceeds"),
+        (
+            b"[" * 200_000 + b"]" * 200_000,
+            "the body is not JSON: it is nested too deeply",
+        ),
+        (
+            b'{"data":' * 50_000,
+            "the body is not JSON",
+        ),  # too deep, or too short: by the Python
+        (
+            b'{"data": {"type": "f", "n": ' + b"9" * 5000 + b"}}",
+            "the body is not JSON: Exceeds",
+        ),
     ],
 )
 def test_says_why_nothing_is_readable(body: bytes, reason: str) -> None:

@@ -21,7 +21,9 @@ def test_429_is_waited_for_within_the_budget(own: Server, slack: SlackStub) -> N
     assert second.at - first.at >= 2
 
 
-def test_429_beyond_the_budget_is_503_at_once_for_all(own: Server, slack: SlackStub) -> None:
+def test_429_beyond_the_budget_is_503_at_once_for_all(
+    own: Server, slack: SlackStub
+) -> None:
     slack.script(Answer(429, "", {"Retry-After": "60"}))
     body = [event()]
     for response in (own.deliver(body), own.deliver(body)):
@@ -54,7 +56,9 @@ def test_a_connection_dropped_after_acceptance_doubles_rather_than_loses(
     assert len(slack.messages) == 2
 
 
-def test_a_malformed_message_goes_out_as_plain_text(own: Server, slack: SlackStub) -> None:
+def test_a_malformed_message_goes_out_as_plain_text(
+    own: Server, slack: SlackStub
+) -> None:
     slack.script(Answer(400, "invalid_attachments"))
     assert own.deliver([event()]).status_code == 200
     (message,) = slack.messages
@@ -120,7 +124,9 @@ def test_a_flood_becomes_few_messages_and_every_event_arrives_once() -> None:
         again = list(pool.map(running.deliver, bodies[:16]))
     assert {answer.status_code for answer in answers + again} == {200}
     assert slack.events == 480
-    assert len(slack.posts) == len(slack.messages) <= 6  # no 429, and no message more than needed
+    assert (
+        len(slack.posts) == len(slack.messages) <= 6
+    )  # no 429, and no message more than needed
     starts = [post.at for post in slack.posts]
     assert all(b - a >= 1.0 for a, b in itertools.pairwise(starts))
 

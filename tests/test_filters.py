@@ -12,7 +12,9 @@ from log_types import NAMES
 
 # All codes that Auth0 documents (August 2026), their official names, and the group that reading
 # the name puts each in: failure, limit, or none.
-LOG_TYPES = list(csv.DictReader((Path(__file__).parent / "log_types.csv").read_text().splitlines()))
+LOG_TYPES = list(
+    csv.DictReader((Path(__file__).parent / "log_types.csv").read_text().splitlines())
+)
 
 
 def alert_types(types: str = "", ignore: str = "") -> set[str]:
@@ -105,9 +107,17 @@ def test_every_code_has_its_official_name_and_no_two_share_one() -> None:
 def test_an_alert_says_its_group_and_its_name() -> None:
     chosen, _ = read_filter()
     failed, limited, unknown = chosen.alerts(
-        [{"type": "fepotpft"}, {"type": "limit_wc"}, {"type": "new_thing_failed"}, {"type": "s"}]
+        [
+            {"type": "fepotpft"},
+            {"type": "limit_wc"},
+            {"type": "new_thing_failed"},
+            {"type": "s"},
+        ]
     )
-    assert (failed.group, failed.name) == ("failure", "Failed Exchange: Passwordless OTP")
+    assert (failed.group, failed.name) == (
+        "failure",
+        "Failed Exchange: Passwordless OTP",
+    )
     assert (limited.group, limited.name) == ("limit", "Blocked Account: Failed Logins")
     assert (unknown.group, unknown.name) == ("failure", "")
 
@@ -120,7 +130,10 @@ def test_an_alert_says_its_group_and_its_name() -> None:
         ("failure, limit,", alert_types()),
         ("failure,limit,w", alert_types() | {"w"}),
         ("!fsa,!fco", alert_types() - {"fsa", "fco"}),
-        ("failure,!f*", {code for code in alert_types("failure") if not code.startswith("f")}),
+        (
+            "failure,!f*",
+            {code for code in alert_types("failure") if not code.startswith("f")},
+        ),
         ("fp", {"fp"}),
         ("FP", {"fp"}),
         ("f?", {code for code in NAMES if len(code) == 2 and code.startswith("f")}),
@@ -150,7 +163,9 @@ def test_what_only_the_user_asked_for_belongs_to_no_group() -> None:
         ("limit", "New_Limit", True),
     ],
 )
-def test_alert_types_judges_unknown_codes_too(types: str, code: str, alerted: bool) -> None:
+def test_alert_types_judges_unknown_codes_too(
+    types: str, code: str, alerted: bool
+) -> None:
     assert is_alert({"type": code}, types) == alerted
 
 
@@ -159,11 +174,16 @@ def test_a_code_of_any_length_is_judged() -> None:
     assert is_alert({"type": "failed_" * 200_000})
 
 
-def test_a_log_type_newer_than_the_list_is_named_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_log_type_newer_than_the_list_is_named_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     chosen, _ = read_filter()
     for _ in range(3):
         chosen.alerts(
-            [{"type": code} for code in ("fp", "new_thing_failed", "New.thing", "x" * 999)]
+            [
+                {"type": code}
+                for code in ("fp", "new_thing_failed", "New.thing", "x" * 999)
+            ]
         )
     warnings = [record.getMessage() for record in caplog.records]
     assert warnings == [
@@ -189,7 +209,9 @@ def test_tells_entries_that_match_nothing_known() -> None:
     assert read_filter("failure,wm,f*,!fsaa,!fsa")[1] == ["wm", "fsaa"]
 
 
-@pytest.mark.parametrize("entry", ["fp;fu", "!", "!!fp", "f/", "(f)", "[fp", "fp:fu", "f'"])
+@pytest.mark.parametrize(
+    "entry", ["fp;fu", "!", "!!fp", "f/", "(f)", "[fp", "fp:fu", "f'"]
+)
 def test_a_malformed_entry_is_quoted_with_what_is_allowed(entry: str) -> None:
     with pytest.raises(ValueError, match="_") as raised:
         read_filter(f"limit,{entry}")
@@ -198,7 +220,9 @@ def test_a_malformed_entry_is_quoted_with_what_is_allowed(entry: str) -> None:
     assert "gd_*" in str(raised.value)
 
 
-@pytest.mark.parametrize("types", ["failures", "!*", "!failure,!limit", "fp,!f?", "no_such_*"])
+@pytest.mark.parametrize(
+    "types", ["failures", "!*", "!failure,!limit", "fp,!f?", "no_such_*"]
+)
 def test_a_filter_that_matches_no_known_type_is_an_error(types: str) -> None:
     with pytest.raises(ValueError, match="_") as raised:
         read_filter(types)
@@ -218,7 +242,9 @@ def test_a_filter_that_matches_no_known_type_is_an_error(types: str) -> None:
         (["Password is too common"], False),
     ],
 )
-def test_alert_ignore_silences_by_description(description: object, alerted: bool) -> None:
+def test_alert_ignore_silences_by_description(
+    description: object, alerted: bool
+) -> None:
     event = {"type": "fs", "description": description}
     assert is_alert(event, ignore="Password is too common") == alerted
 
@@ -226,14 +252,25 @@ def test_alert_ignore_silences_by_description(description: object, alerted: bool
 @pytest.mark.parametrize(
     ("event", "ignore", "alerted"),
     [
-        ({"type": "ferrt", "description": "Unknown or invalid refresh token."}, ..., False),
         (
-            {"type": "ferrt", "description": "Unknown or invalid refresh token: " + "x" * 5000},
+            {"type": "ferrt", "description": "Unknown or invalid refresh token."},
+            ...,
+            False,
+        ),
+        (
+            {
+                "type": "ferrt",
+                "description": "Unknown or invalid refresh token: " + "x" * 5000,
+            },
             ...,
             False,
         ),
         ({"type": "ferrt", "description": "Refresh token is expired."}, ..., True),
-        ({"type": "fertft", "description": "Unknown or invalid refresh token."}, ..., True),
+        (
+            {"type": "fertft", "description": "Unknown or invalid refresh token."},
+            ...,
+            True,
+        ),
         ({"type": "fs"}, r"^Failed Signup \[type: fs\]$", False),
         ({"type": "fs", "description": "a\nb"}, r"^a b \[type: fs\]$", False),
         ({"type": "f", "description": "<b> & co"}, r"^<b> & co \[type: f\]$", False),

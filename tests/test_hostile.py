@@ -28,7 +28,9 @@ def service(slack: SlackStub) -> Iterator[Server]:
         yield running
 
 
-@pytest.mark.parametrize(("sent", "answers"), ODD_REQUESTS, ids=range(len(ODD_REQUESTS)))
+@pytest.mark.parametrize(
+    ("sent", "answers"), ODD_REQUESTS, ids=range(len(ODD_REQUESTS))
+)
 def test_what_is_hardly_http_is_answered_without_5xx_or_traceback(
     service: Server, sent: bytes, answers: list[int]
 ) -> None:
@@ -37,7 +39,9 @@ def test_what_is_hardly_http_is_answered_without_5xx_or_traceback(
 
 
 GOOD = request(
-    json.dumps([success(), event(type="sce")]).encode(), b"X-Any: thing", b"Connection: close"
+    json.dumps([success(), event(type="sce")]).encode(),
+    b"X-Any: thing",
+    b"Connection: close",
 )
 BODY_AT = GOOD.index(b"\r\n\r\n") + 4
 
@@ -45,10 +49,22 @@ BODY_AT = GOOD.index(b"\r\n\r\n") + 4
 def mutate(seed: int) -> bytes:
     """A good request with some of its bytes changed, cut, doubled or moved."""
     chance = random.Random(seed)
-    sent = bytearray(GOOD.replace(b"X-Any: thing", b"Content-Length: %d" % (len(GOOD) - BODY_AT)))
+    sent = bytearray(
+        GOOD.replace(b"X-Any: thing", b"Content-Length: %d" % (len(GOOD) - BODY_AT))
+    )
     for _ in range(chance.randint(1, 6)):
         at, size = chance.randrange(len(sent) or 1), chance.randint(0, 12)
-        odd = [b"\r\n", b"\n", b"\x00", b":", b"NaN", b"[" * 300, b'"', b"\\ud800", b"{"]
+        odd = [
+            b"\r\n",
+            b"\n",
+            b"\x00",
+            b":",
+            b"NaN",
+            b"[" * 300,
+            b'"',
+            b"\\ud800",
+            b"{",
+        ]
         piece = chance.choice([
             bytes(chance.randrange(256) for _ in range(size)), b"", bytes(sent[at : at + size]) * 2,
             chance.choice(odd),

@@ -30,7 +30,9 @@ def run(command: list[str], **variables: str) -> subprocess.CompletedProcess[str
 @pytest.mark.parametrize(
     "url", ["", "hooks.slack.com/services/secret", "http://example.com/secret"]
 )
-@pytest.mark.parametrize("command", [procfile_command(), ["flask", "run", "--port", "0"]])
+@pytest.mark.parametrize(
+    "command", [procfile_command(), ["flask", "run", "--port", "0"]]
+)
 def test_a_wrong_webhook_url_stops_the_start(command: list[str], url: str) -> None:
     done = run(command, SLACK_WEBHOOK_URL=url)
     assert done.returncode != 0

@@ -9,7 +9,9 @@ import pytest
 import logs
 
 
-def test_a_record_is_a_line_with_time_and_level(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_record_is_a_line_with_time_and_level(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     logs.configure("INFO", [])
     logging.getLogger("any").info("message alerts=%d", 3)
     logging.getLogger("any").debug("not shown")
@@ -18,14 +20,18 @@ def test_a_record_is_a_line_with_time_and_level(capsys: pytest.CaptureFixture[st
     assert line[:19].replace("T", "-").replace(":", "-").count("-") == 5
 
 
-@pytest.mark.parametrize("text", ["a\nb", "a\r\nb", "a\x1bb", "a\u2028b", "a\x85b", "a\x00b"])
+@pytest.mark.parametrize(
+    "text", ["a\nb", "a\r\nb", "a\x1bb", "a\u2028b", "a\x85b", "a\x00b"]
+)
 def test_no_text_forges_a_line(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     logs.configure("INFO", [])
     logging.getLogger("any").warning("log_ids=%s", text)
     assert capsys.readouterr().out.endswith(" WARNING log_ids=a | b\n")
 
 
-def test_no_secret_is_shown_not_even_in_a_traceback(capsys: pytest.CaptureFixture[str]) -> None:
+def test_no_secret_is_shown_not_even_in_a_traceback(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     logs.configure("DEBUG", ["", "https://slack.example/hook", "/services/x"])
     try:
         raise ValueError("cannot post to https://slack.example/hook")
@@ -49,8 +55,12 @@ def test_a_record_that_cannot_be_written_costs_nothing_but_itself(
     assert not shown.err
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_a_full_disk_costs_nothing_but_the_line(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.skipif(
+    not Path("/dev/full").exists(), reason="this system has no /dev/full"
+)
+def test_a_full_disk_costs_nothing_but_the_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     with open("/dev/full", "w") as full:
         monkeypatch.setattr("sys.stdout", full)
         logs.configure("INFO", [])
@@ -83,7 +93,9 @@ def test_the_development_server_says_where_it_listens_and_what_to_do(
 ) -> None:
     logs.configure("INFO", [])
     werkzeug = logging.getLogger("werkzeug")
-    werkzeug.info("\x1b[31mWARNING: ...\x1b[0m\n * Running on http://127.0.0.1:3000\x1b[0m")
+    werkzeug.info(
+        "\x1b[31mWARNING: ...\x1b[0m\n * Running on http://127.0.0.1:3000\x1b[0m"
+    )
     werkzeug.info("\x1b[33mPress CTRL+C to quit\x1b[0m")
     werkzeug.info('"%s" %s', "POST /api/logs", 200)
     werkzeug.error("what goes wrong")

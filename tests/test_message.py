@@ -32,7 +32,9 @@ def alerts(*events: dict[str, Any]) -> list[Alert]:
 
 def attachment(**data: Any) -> dict[str, Any]:
     """The attachment for one event with these data, and all fields."""
-    (built,) = build_message(alerts({"data": {"log_id": "", **data}}), tuple(FIELDS))["attachments"]
+    (built,) = build_message(alerts({"data": {"log_id": "", **data}}), tuple(FIELDS))[
+        "attachments"
+    ]
     assert isinstance(built, dict)
     return built
 
@@ -81,8 +83,19 @@ def test_several_events() -> None:
     message = build_message(
         alerts(
             event(log_id="1"),
-            event(log_id="2", type="limit_wc", description="Account blocked", client_name=""),
-            event(log_id="3", type="fercft", description=None, client_id=None, user_name="trinity"),
+            event(
+                log_id="2",
+                type="limit_wc",
+                description="Account blocked",
+                client_name="",
+            ),
+            event(
+                log_id="3",
+                type="fercft",
+                description=None,
+                client_id=None,
+                user_name="trinity",
+            ),
         ),
         fields=("user", "client"),
     )
@@ -143,7 +156,11 @@ COMMON = {
 
 
 def shown(title: str, value: str) -> dict[str, Any]:
-    return {"title": title, "value": value, "short": title not in ("Cause", "User agent")}
+    return {
+        "title": title,
+        "value": value,
+        "short": title not in ("Cause", "User agent"),
+    }
 
 
 @pytest.mark.parametrize(
@@ -190,7 +207,10 @@ def shown(title: str, value: str) -> dict[str, Any]:
                 "user_id": "auth0|1",
                 "details": {
                     "authenticator": {"type": "sms"},
-                    "provider_error": {"message": "Unreachable number", "errorCode": "30003"},
+                    "provider_error": {
+                        "message": "Unreachable number",
+                        "errorCode": "30003",
+                    },
                 },
             },
             "Error Sending MFA SMS",
@@ -208,7 +228,10 @@ def shown(title: str, value: str) -> dict[str, Any]:
                 "user_name": "neo@example.com",
                 "details": {
                     "authenticator": {"type": "otp"},
-                    "failure_details": {"message": "Wrong code", "errorCode": "invalid_otp"},
+                    "failure_details": {
+                        "message": "Wrong code",
+                        "errorCode": "invalid_otp",
+                    },
                 },
             },
             "MFA Auth failed",
@@ -224,12 +247,18 @@ def shown(title: str, value: str) -> dict[str, Any]:
                 "type": "actions_execution_failed",
                 "details": {
                     "action_name": "enrich-profile",
-                    "action_error": {"name": "TypeError", "message": "x is not a function"},
+                    "action_error": {
+                        "name": "TypeError",
+                        "message": "x is not a function",
+                    },
                 },
             },
             "Actions Execution Failed",
             "Actions Execution Failed [type: actions_execution_failed]",
-            [shown("Cause", "`x is not a function`"), shown("Action", "`enrich-profile`")],
+            [
+                shown("Cause", "`x is not a function`"),
+                shown("Action", "`enrich-profile`"),
+            ],
         ),
         (
             {
@@ -242,16 +271,25 @@ def shown(title: str, value: str) -> dict[str, Any]:
             },
             "Rate Limit on the Authentication or Management APIs",
             "You have exceeded the rate limit [type: api_limit]",
-            [shown("Request", "`PUT /api/v2/users`"), shown("Rate limit", "`management_api`")],
+            [
+                shown("Request", "`PUT /api/v2/users`"),
+                shown("Rate limit", "`management_api`"),
+            ],
         ),
         (
             {
                 "type": "custom_domain_verification_failed",
-                "details": {"domain": "login.acme.example", "errorMsg": "CNAME not found"},
+                "details": {
+                    "domain": "login.acme.example",
+                    "errorMsg": "CNAME not found",
+                },
             },
             "Custom Domain Verification Failed",
             "Custom Domain Verification Failed [type: custom_domain_verification_failed]",
-            [shown("Cause", "`CNAME not found`"), shown("Domain", "`login.acme.example`")],
+            [
+                shown("Cause", "`CNAME not found`"),
+                shown("Domain", "`login.acme.example`"),
+            ],
         ),
         (
             {
@@ -293,7 +331,9 @@ def test_an_alert_says_why_and_about_what(
 
 def at(second: int) -> str:
     """A date in a log event, so many seconds after ten."""
-    return (datetime(2026, 11, 22, 10, tzinfo=UTC) + timedelta(seconds=second)).isoformat()
+    return (
+        datetime(2026, 11, 22, 10, tzinfo=UTC) + timedelta(seconds=second)
+    ).isoformat()
 
 
 def test_a_credential_attack_is_one_attachment_with_its_totals() -> None:
@@ -408,11 +448,20 @@ def test_without_fields_nothing_is_formatted() -> None:
 @pytest.mark.parametrize(
     ("code", "description"),
     [
-        ("limit_wc", "User (user{}@example.com) attempted 10 consecutive logins unsuccessfully."),
+        (
+            "limit_wc",
+            "User (user{}@example.com) attempted 10 consecutive logins unsuccessfully.",
+        ),
         ("limit_mu", "IP 10.0.0.{} attempted to log in with 100 user names"),
-        ("pwd_leak", "Someone behind the IP address: 10.0.0.{} attempted to login with a leak"),
+        (
+            "pwd_leak",
+            "Someone behind the IP address: 10.0.0.{} attempted to login with a leak",
+        ),
         ("fn", "To: user{}@example.com"),
-        ("f", "Callback URL mismatch. https://a.example/{} is not in the list of allowed URLs"),
+        (
+            "f",
+            "Callback URL mismatch. https://a.example/{} is not in the list of allowed URLs",
+        ),
         ("fsa", "Callback URL mismatch. URL https://a.example/{} is not in the list"),
         ("fp", "Wrong email or password."),
     ],
@@ -458,7 +507,11 @@ def grouped(*events: dict[str, Any]) -> list[str]:
 def test_the_finest_grouping_that_stays_readable() -> None:
     def logins(clients: int, descriptions: int) -> list[dict[str, Any]]:
         return [
-            event(type="f", client_id=f"{n % clients}", description=f"Cause {n % descriptions}")
+            event(
+                type="f",
+                client_id=f"{n % clients}",
+                description=f"Cause {n % descriptions}",
+            )
             for n in range(60)
         ]
 
@@ -472,7 +525,8 @@ def test_the_finest_grouping_that_stays_readable() -> None:
 def test_the_causes_of_a_group_are_counted() -> None:
     errors = ["no such user", "wrong realm"]
     many = [
-        event(type="f", description=f"{n}", details={"error": errors[n % 2]}) for n in range(20)
+        event(type="f", description=f"{n}", details={"error": errors[n % 2]})
+        for n in range(20)
     ]
     (group,) = build_message(alerts(*many))["attachments"]
     assert group["fields"][0] == {
@@ -483,7 +537,10 @@ def test_the_causes_of_a_group_are_counted() -> None:
 
 
 def test_a_group_whose_newest_has_no_description_shows_none() -> None:
-    many = [event(type="f", description=f"{n}" if n < 9 else "", details=None) for n in range(10)]
+    many = [
+        event(type="f", description=f"{n}" if n < 9 else "", details=None)
+        for n in range(10)
+    ]
     (group,) = build_message(alerts(*many))["attachments"]
     assert group["title"] == "Failed Login [type: f] ×10"
     assert group["fields"][0]["title"] == "Client"
@@ -491,7 +548,10 @@ def test_a_group_whose_newest_has_no_description_shows_none() -> None:
 
 def test_a_limit_goes_before_as_many_failures() -> None:
     failed, limited = [event(type="f") for _ in range(4)], [event(type="pwd_leak")] * 4
-    assert [title.split()[-2] for title in grouped(*failed, *limited)] == ["pwd_leak]", "f]"]
+    assert [title.split()[-2] for title in grouped(*failed, *limited)] == [
+        "pwd_leak]",
+        "f]",
+    ]
 
 
 def test_types_are_grouped_more_coarsely_before_one_of_them_is_hidden() -> None:
@@ -506,10 +566,15 @@ def test_types_are_grouped_more_coarsely_before_one_of_them_is_hidden() -> None:
 
 
 def test_more_types_than_attachments_are_counted_in_the_last() -> None:
-    many = [event(type=f"new_{n}_failed") for n in range(60) for _ in range(1 + (n == 50))]
+    many = [
+        event(type=f"new_{n}_failed") for n in range(60) for _ in range(1 + (n == 50))
+    ]
     message = build_message(alerts(*many))
     assert len(message["attachments"]) == MAX_ATTACHMENTS
-    assert message["attachments"][0]["title"] == "Wrong email or password. [type: new_50_failed] ×2"
+    assert (
+        message["attachments"][0]["title"]
+        == "Wrong email or password. [type: new_50_failed] ×2"
+    )
     last = message["attachments"][-1]
     assert last["title"] == last["fallback"] == "and 51 more types, 51 events"
     assert last["text"].startswith("1 × new_8_failed, 1 × new_9_failed, 1 × ")
@@ -519,7 +584,11 @@ def test_more_types_than_attachments_are_counted_in_the_last() -> None:
 
 def test_ten_thousand_events_make_one_small_message() -> None:
     many = [
-        event(description=f"{n % 400} <&> " * 60, user_name="\U0001f600" * 80, ip=f"10.0.{n}")
+        event(
+            description=f"{n % 400} <&> " * 60,
+            user_name="\U0001f600" * 80,
+            ip=f"10.0.{n}",
+        )
         for n in range(10_000)
     ]
     message = build_message(alerts(*many), tuple(FIELDS))
@@ -530,7 +599,9 @@ def test_ten_thousand_events_make_one_small_message() -> None:
 
 def test_long_texts_are_cut_shorter_until_the_message_fits() -> None:
     long = "\U0001f600" * 900
-    wordy = dict.fromkeys(["description", "user_name", "client_name", "connection", "ip"], long)
+    wordy = dict.fromkeys(
+        ["description", "user_name", "client_name", "connection", "ip"], long
+    )
     many = [event(type=f"f{n}", **wordy) for n in range(MAX_ATTACHMENTS)]
     for fields in (DEFAULT_FIELDS, tuple(FIELDS)):
         message = build_message(alerts(*many), fields)
@@ -552,7 +623,9 @@ def test_long_texts_are_cut_shorter_until_the_message_fits() -> None:
         ([""], "Failed Login (Incorrect Password)"),
     ],
 )
-def test_the_text_names_the_tenant_that_all_share(tenants: list[str], text: str) -> None:
+def test_the_text_names_the_tenant_that_all_share(
+    tenants: list[str], text: str
+) -> None:
     events = [event(tenant_name=tenant, hostname="") for tenant in tenants]
     assert build_message(alerts(*events))["text"] == f"*Auth0 log alert* {text}"
 
@@ -575,7 +648,10 @@ def test_the_text_of_an_unknown_type_has_its_code() -> None:
 
 
 def test_without_a_tenant_the_footer_is_the_hostname() -> None:
-    assert attachment(type="f", hostname="login.acme.example")["footer"] == "login.acme.example"
+    assert (
+        attachment(type="f", hostname="login.acme.example")["footer"]
+        == "login.acme.example"
+    )
     assert attachment(type="f", hostname="<" * 300)["footer"] == "&lt;" * 24 + "…"
     assert "footer" not in attachment(type="f")
 
@@ -583,16 +659,22 @@ def test_without_a_tenant_the_footer_is_the_hostname() -> None:
 def test_a_span_within_a_second_is_one_time() -> None:
     many = [event(date=f"2026-11-22T10:00:05.{n}00Z") for n in range(5)]
     (group,) = build_message(alerts(*many))["attachments"]
-    assert group["text"] == "Failed Login (Incorrect Password) · 2026-11-22 10:00:05 UTC"
+    assert (
+        group["text"] == "Failed Login (Incorrect Password) · 2026-11-22 10:00:05 UTC"
+    )
 
 
 def test_a_group_spans_days_and_is_linked_to_its_newest_event() -> None:
-    days = [event(date=f"2026-11-{n:02}T10:00:00Z", log_id=f"{n}") for n in (12, 20, 13)]
+    days = [
+        event(date=f"2026-11-{n:02}T10:00:00Z", log_id=f"{n}") for n in (12, 20, 13)
+    ]
     undated = [event(date=None) for _ in range(9)]
     (group,) = build_message(alerts(*days, *undated))["attachments"]
     assert group["title_link"] == LOGS + "20"
     assert group["text"].endswith(" · 2026-11-12 10:00:00 to 2026-11-20 10:00:00 UTC")
-    (group,) = build_message(alerts(*undated, *[event(date="", log_id="7")] * 2))["attachments"]
+    (group,) = build_message(alerts(*undated, *[event(date="", log_id="7")] * 2))[
+        "attachments"
+    ]
     assert group["title_link"] == LOGS + "7"
     assert group["text"] == "Failed Login (Incorrect Password)"
 
@@ -604,7 +686,10 @@ def test_a_group_spans_days_and_is_linked_to_its_newest_event() -> None:
     ("typed", "shown"),
     [
         ("<!channel>", "&lt;!channel&gt;"),
-        ("<https://evil.example|click here>", "&lt;https://evil.example|click here&gt;"),
+        (
+            "<https://evil.example|click here>",
+            "&lt;https://evil.example|click here&gt;",
+        ),
         ("&lt;!here&gt;", "&amp;lt;!here&amp;gt;"),
         ("a\r\nb\tc\x00d\x1b[31me", "a b c d [31me"),
         ("a\u2028b\x85c", "a b c"),
@@ -629,7 +714,9 @@ def test_a_backtick_ends_no_code_span() -> None:
 
 
 def test_a_code_is_escaped_and_what_is_no_tenant_is_not_shown() -> None:
-    message = build_message(alerts(*[event(tenant_name="<!here>*", hostname="", type="<f&>")] * 2))
+    message = build_message(
+        alerts(*[event(tenant_name="<!here>*", hostname="", type="<f&>")] * 2)
+    )
     assert message["text"] == "*Auth0 log alert* 2 events: 2 × &lt;f&amp;&gt;"
     assert message["attachments"][0]["title"].endswith("[type: &lt;f&amp;&gt;]")
     assert "footer" not in message["attachments"][0]
@@ -639,7 +726,9 @@ def test_a_code_is_escaped_and_what_is_no_tenant_is_not_shown() -> None:
 @pytest.mark.parametrize("shift", range(6))
 def test_a_cut_is_marked_and_splits_nothing(character: str, shift: int) -> None:
     long = "." * shift + character * 5000
-    built = attachment(type="f", description=long, user_name=long, client_name=long, client_id=long)
+    built = attachment(
+        type="f", description=long, user_name=long, client_name=long, client_id=long
+    )
     for limit, text in (
         (ROOMS[0] - len(" [type: f]"), built["title"].removesuffix(" [type: f]")),
         (ROOMS[0] - len("``"), (field(built, "User") or "").strip("`")),
@@ -652,7 +741,16 @@ def test_a_cut_is_marked_and_splits_nothing(character: str, shift: int) -> None:
     assert re.fullmatch(r"`[^`]+…` `[^`]+…`", client)
 
 
-HOSTILE = ["<!channel>", "&lt;!here&gt;", "`*x*`", "\ud800", "x" * 9000, 5, ["<!here>"], {"a": 1}]
+HOSTILE = [
+    "<!channel>",
+    "&lt;!here&gt;",
+    "`*x*`",
+    "\ud800",
+    "x" * 9000,
+    5,
+    ["<!here>"],
+    {"a": 1},
+]
 
 
 @pytest.mark.parametrize("typed", HOSTILE, ids=range(len(HOSTILE)))
@@ -661,14 +759,21 @@ def test_a_hostile_value_does_nothing_in_any_field(typed: Any) -> None:
         ["message", "method", "path", "bucket", "client_id", "email", "type"], typed
     )
     details = dict.fromkeys(
-        ["error", "request", "limit", "qs", "body", "authenticator", "failure_details"], nested
+        ["error", "request", "limit", "qs", "body", "authenticator", "failure_details"],
+        nested,
     )
-    details |= dict.fromkeys(["action_name", "domain", "to", "origin", "flow_id"], typed)
-    top = dict.fromkeys(["organization_name", "audience", "strategy", "user_agent"], typed)
+    details |= dict.fromkeys(
+        ["action_name", "domain", "to", "origin", "flow_id"], typed
+    )
+    top = dict.fromkeys(
+        ["organization_name", "audience", "strategy", "user_agent"], typed
+    )
     location = dict.fromkeys(["city_name", "country_name"], typed)
     data = {"type": "f", "log_id": "1", **top, "location_info": location}
     for each in (details, typed, {"error": typed}, [typed], [details]):
-        message = build_message(alerts({"data": {**data, "details": each}}), tuple(FIELDS))
+        message = build_message(
+            alerts({"data": {**data, "details": each}}), tuple(FIELDS)
+        )
         check(message, 1)
         assert "{" not in str(
             [shown["value"] for shown in message["attachments"][0].get("fields", [])]
@@ -679,7 +784,9 @@ def test_a_hostile_value_does_nothing_in_any_field(typed: Any) -> None:
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 long_texts = st.builds(
@@ -699,11 +806,16 @@ details = st.dictionaries(
     json_values
     | long_texts
     | st.dictionaries(
-        st.sampled_from(["message", "method", "path", "bucket", "client_id", "email"]), long_texts
+        st.sampled_from(["message", "method", "path", "bucket", "client_id", "email"]),
+        long_texts,
     ),
 )
-real = st.sampled_from(["acme", "prod-eu-1", "acme.eu.auth0.com", "2026-11-22T10:00:05.696Z"])
-values = json_values | long_texts | details | real | st.sampled_from(["<!channel>", "`&`"])
+real = st.sampled_from(
+    ["acme", "prod-eu-1", "acme.eu.auth0.com", "2026-11-22T10:00:05.696Z"]
+)
+values = (
+    json_values | long_texts | details | real | st.sampled_from(["<!channel>", "`&`"])
+)
 codes = st.sampled_from(["f", "fp", "limit_wc", "s"]) | long_texts
 any_data = st.builds(
     lambda code, data: {"log_id": None, **data, "type": code},
@@ -740,7 +852,12 @@ def number(text: str) -> int:
 def texts(message: Any) -> list[str]:
     """All strings in a message but the links, which the service makes itself."""
     if isinstance(message, dict):
-        return [t for key, value in message.items() if key != "title_link" for t in texts(value)]
+        return [
+            t
+            for key, value in message.items()
+            if key != "title_link"
+            for t in texts(value)
+        ]
     if isinstance(message, list):
         return [text for value in message for text in texts(value)]
     return [message] if isinstance(message, str) else []
@@ -757,13 +874,17 @@ def check(message: dict[str, Any], events: int) -> None:
     assert number(headline[1] or "1") == events
     for text in texts(message):
         assert not re.search(r"[<>]|&(?!amp;|lt;|gt;)", text)
-        assert not re.search("[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e]", text)
+        assert not re.search(
+            "[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e]", text
+        )
     for built in message["attachments"]:
         assert len(built["title"]) <= ROOMS[0]
         assert len(built.get("text", "")) <= MAX_TEXT
         assert len(built.get("footer", "")) <= 100
         assert len(built["fallback"]) <= ROOMS[0]
-        assert re.fullmatch(r"https://manage\.auth0\.com/[!-~]+", built.get("title_link", LOGS))
+        assert re.fullmatch(
+            r"https://manage\.auth0\.com/[!-~]+", built.get("title_link", LOGS)
+        )
         for shown in built.get("fields", []):
             assert len(shown["value"]) <= ROOMS[0]
             assert shown["value"].count("`") % 2 == 0
@@ -778,7 +899,9 @@ def test_any_events_make_a_safe_bounded_message_that_counts_them(
 
 
 @given(few | floods)
-def test_the_plain_form_of_any_message_is_safe_and_bounded(events: list[dict[str, Any]]) -> None:
+def test_the_plain_form_of_any_message_is_safe_and_bounded(
+    events: list[dict[str, Any]],
+) -> None:
     plain = build_message(alerts(*({"data": data} for data in events)), form="plain")
     assert len(plain["text"]) <= MAX_TEXT
     assert not re.search(r"[<>]|&(?!amp;|lt;|gt;)", plain["text"])
@@ -815,7 +938,9 @@ def test_the_plain_form_says_the_same() -> None:
 
 
 def test_the_counts_hold_nothing_that_anyone_typed() -> None:
-    typed = dict.fromkeys(["description", "user_name", "client_name", "hostname"], "typed")
+    typed = dict.fromkeys(
+        ["description", "user_name", "client_name", "hostname"], "typed"
+    )
     many = alerts(event(**typed), event(**typed), event(type="typed_failed", **typed))
     assert build_message(many, tuple(FIELDS), form="counts") == {
         "text": "*Auth0 log alert* 3 events in acme: 2 × fp, 1 × unknown type\n"
@@ -834,11 +959,16 @@ def test_the_counts_hold_nothing_that_anyone_typed() -> None:
     ("dates", "text"),
     [
         ([9, 3, 7], "3 events in acme, digest since 2026-11-22 10:00:03 UTC: 3 × fp"),
-        ([9], "Failed Login (Incorrect Password) in acme, digest since 2026-11-22 10:00:09 UTC"),
+        (
+            [9],
+            "Failed Login (Incorrect Password) in acme, digest since 2026-11-22 10:00:09 UTC",
+        ),
         ([None, None], "2 events in acme, digest: 2 × fp"),
     ],
 )
-def test_a_digest_says_that_it_is_one_and_since_when(dates: list[int | None], text: str) -> None:
+def test_a_digest_says_that_it_is_one_and_since_when(
+    dates: list[int | None], text: str
+) -> None:
     many = [event(date=None if second is None else at(second)) for second in dates]
     message = build_message(alerts(*many), digest=True)
     assert message["text"] == f"*Auth0 log alert* {text}"

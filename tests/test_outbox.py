@@ -20,7 +20,16 @@ from outbox import (
     Outbox,
 )
 from slack import Outcome, Verdict
-from tests.world import BUDGET, FAILED, MALFORMED, NO_SERVICE, OK, World, alert, limited
+from tests.outbox_world import (
+    BUDGET,
+    FAILED,
+    MALFORMED,
+    NO_SERVICE,
+    OK,
+    World,
+    alert,
+    limited,
+)
 
 
 def test_a_lone_alert_goes_out_at_once() -> None:
@@ -144,7 +153,9 @@ def test_after_many_failures_the_pause_stays_bounded_and_success_ends_it() -> No
     assert world.posts[-1] == (50, ["2"])
 
 
-def test_when_the_budget_ends_the_delivery_is_withdrawn_and_never_posted_later() -> None:
+def test_when_the_budget_ends_the_delivery_is_withdrawn_and_never_posted_later() -> (
+    None
+):
     world = World(*[FAILED] * 9)
     world.arrive(0, "a", "1")
     world.arrive(40, "b", "2")
@@ -190,7 +201,9 @@ def test_429_beyond_the_budget_is_answered_at_once_with_the_seconds_left() -> No
     assert world.posts == [(0, ["1"]), (pytest.approx(60.1), ["3"])]
 
 
-def test_a_follower_whose_deadline_comes_first_gives_up_and_is_not_posted_again() -> None:
+def test_a_follower_whose_deadline_comes_first_gives_up_and_is_not_posted_again() -> (
+    None
+):
     world = World(OK, seconds=4)
     world.arrive(0.0, "first", "0")
     world.arrive(0.1, "leader", "1", budget=20)
@@ -229,7 +242,9 @@ def test_a_malformed_message_is_sent_once_more_as_plain_text_a_second_later() ->
     assert world.forms == ["full", "plain", "full"]
 
 
-def test_what_is_malformed_in_every_form_but_mere_counts_is_delivered_with_its_neighbours() -> None:
+def test_what_is_malformed_in_every_form_but_mere_counts_is_delivered_with_its_neighbours() -> (
+    None
+):
     world = World(OK, MALFORMED, MALFORMED)
     world.arrive(0.0, "first", "0")
     world.arrive(0.1, "poison", "1")
@@ -250,7 +265,9 @@ def test_what_is_malformed_even_as_counts_is_refused() -> None:
     assert world.forms == ["full", "plain", "counts", "full"]
 
 
-def test_refusals_are_logged_with_advice_and_log_ids(caplog: pytest.LogCaptureFixture) -> None:
+def test_refusals_are_logged_with_advice_and_log_ids(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     world = World(NO_SERVICE)
     world.arrive(0, "a", "9001", "9002", "")
     world.run()
@@ -260,7 +277,9 @@ def test_refusals_are_logged_with_advice_and_log_ids(caplog: pytest.LogCaptureFi
     assert record.getMessage().endswith("log_ids=9001,9002")
 
 
-def test_the_fallback_to_plain_text_is_logged_as_it_was(caplog: pytest.LogCaptureFixture) -> None:
+def test_the_fallback_to_plain_text_is_logged_as_it_was(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     caplog.set_level(logging.INFO)
     world = World(MALFORMED)
     world.arrive(0, "a", "1")
@@ -444,13 +463,17 @@ def test_a_given_up_post_that_ends_during_the_next_one_disturbs_nothing() -> Non
         seconds = iter([LOST_AFTER + 15.0, 8.0, 0.1, 0.1])
         send = world.send
 
-        def slow(message: Message, world: World = world, send: Any = send, s: Any = seconds) -> Any:
+        def slow(
+            message: Message, world: World = world, send: Any = send, s: Any = seconds
+        ) -> Any:
             world.seconds, world.in_flight = next(s), 0
             return send(message)
 
         world.outbox = Outbox(world.build, slow, *world.virtual)
         world.arrive(0, "lost", "1", budget=200)
-        world.arrive(70, "next", "2", budget=20)  # in flight when the lost one ends, at 75
+        world.arrive(
+            70, "next", "2", budget=20
+        )  # in flight when the lost one ends, at 75
         world.arrive(72, "behind", "3", budget=20)
         world.arrive(100, "again", "1")
         world.run()
@@ -458,7 +481,9 @@ def test_a_given_up_post_that_ends_during_the_next_one_disturbs_nothing() -> Non
         assert world.outcome("lost").verdict is late.verdict
         assert world.answered_at("next") == 78
         assert world.posts[1:3] == [(70, ["2"]), (pytest.approx(79), ["3"])]
-        assert (["1"] in [log_ids for _, log_ids in world.posts[3:]]) == (late is not OK)
+        assert (["1"] in [log_ids for _, log_ids in world.posts[3:]]) == (
+            late is not OK
+        )
         assert world.verdict("again") is Verdict.ACCEPTED
 
 
@@ -513,7 +538,9 @@ def test_without_a_thread_to_send_the_next_delivery_asks_again(
             raise refusal
         return thread(**options)
 
-    world.outbox = Outbox(world.build, world.send, digest, clock, changed, no_thread_at_first)
+    world.outbox = Outbox(
+        world.build, world.send, digest, clock, changed, no_thread_at_first
+    )
     world.arrive(0, "a", "1")
     world.arrive(5, "b", "2")
     world.run()
@@ -541,7 +568,10 @@ def test_an_answer_after_the_deadline_is_remembered_and_obeyed() -> None:
     world.run()
     assert world.verdict("late") is world.verdict("limited late") is Verdict.UNAVAILABLE
     assert world.answered_at("late") == BUDGET
-    assert (world.verdict("again"), world.answered_at("again")) == (Verdict.ACCEPTED, 13)
+    assert (world.verdict("again"), world.answered_at("again")) == (
+        Verdict.ACCEPTED,
+        13,
+    )
     assert world.answered_at("held") == 30
     assert world.starts == pytest.approx([0, 14, 60])
 

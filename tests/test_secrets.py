@@ -47,8 +47,12 @@ def drive(script: list[Answer]) -> tuple[list[int], list[str], str]:
             statuses.append(response.status_code)
             said.append(response.text + str(response.headers))
         said.append(running.deliver(data=b"{").text)
-        said.append(running.deliver([event()], headers={"Authorization": f"x{TOKEN}"}).text)
-        said += [exchange(running, odd).decode(errors="replace") for odd, _ in ODD_REQUESTS]
+        said.append(
+            running.deliver([event()], headers={"Authorization": f"x{TOKEN}"}).text
+        )
+        said += [
+            exchange(running, odd).decode(errors="replace") for odd, _ in ODD_REQUESTS
+        ]
         quoted = [exchange(running, sent).decode(errors="replace") for sent in QUOTED]
         assert all(re.match(r"HTTP/1.1 [45]", answer) for answer in quoted)
         said += quoted

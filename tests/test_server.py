@@ -46,7 +46,10 @@ def test_the_readmes_curl_prints_ok_and_the_message_appears(slack: SlackStub) ->
     token = "AUTH0_LOG_STREAM_TOKEN_VALUE"
     with server(SLACK_WEBHOOK_URL=slack.url, AUTH0_LOG_STREAM_TOKEN=token) as running:
         printed = subprocess.run(
-            ["bash", "-c", curl(running.port)], capture_output=True, text=True, check=True
+            ["bash", "-c", curl(running.port)],
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
     assert printed == "ok\n"
     assert slack.titles == ["Test failure [type: f]"]
@@ -66,17 +69,31 @@ ARRAY, LINES = fixture("failed_login.json"), fixture("limits.jsonl")
         (ARRAY.replace('"900', '"901'), True),
         (LINES.replace('"900', '"901').replace("\n", "\r\n"), True),
     ],
-    ids=["array", "lines", "object", "event", "byte-order-mark", "chunked-array", "chunked-lines"],
+    ids=[
+        "array",
+        "lines",
+        "object",
+        "event",
+        "byte-order-mark",
+        "chunked-array",
+        "chunked-lines",
+    ],
 )
-def test_200_for_every_shape(service: Server, slack: SlackStub, body: str, chunked: bool) -> None:
+def test_200_for_every_shape(
+    service: Server, slack: SlackStub, body: str, chunked: bool
+) -> None:
     raw = body.encode()
     data = iter([raw[:7], raw[7:]]) if chunked else raw
-    response = service.deliver(data=data, headers={"Content-Type": "text/html"})  # says nothing
+    response = service.deliver(
+        data=data, headers={"Content-Type": "text/html"}
+    )  # says nothing
     assert (response.status_code, response.text) == (200, "ok\n")
     assert len(slack.messages) == 1
 
 
-@pytest.mark.parametrize("authorization", [None, "", "wrong", "Bearer wrong", "\xff\xfe"])
+@pytest.mark.parametrize(
+    "authorization", [None, "", "wrong", "Bearer wrong", "\xff\xfe"]
+)
 def test_401(service: Server, slack: SlackStub, authorization: str | None) -> None:
     response = service.deliver([event()], headers={"Authorization": authorization})
     assert response.status_code == 401
@@ -85,7 +102,10 @@ def test_401(service: Server, slack: SlackStub, authorization: str | None) -> No
 
 
 def test_bearer(service: Server) -> None:
-    assert service.deliver([], headers={"Authorization": f"Bearer {TOKEN}"}).status_code == 204
+    assert (
+        service.deliver([], headers={"Authorization": f"Bearer {TOKEN}"}).status_code
+        == 204
+    )
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,9 @@ def test_the_defaults() -> None:
     assert settings.fields == DEFAULT_FIELDS
     assert settings.digest_seconds == 60
     assert settings.log_level == "INFO"
-    assert sum(group is not None for group in settings.alert_filter.judged.values()) == 91
+    assert (
+        sum(group is not None for group in settings.alert_filter.judged.values()) == 91
+    )
     assert settings.warnings == ()
 
 
@@ -92,7 +94,9 @@ def test_a_webhook_url_that_will_not_do_is_never_quoted(url: str) -> None:
     assert "secret" not in str(raised.value)
 
 
-@pytest.mark.parametrize("environ", [{}, {"SLACK_WEBHOOK_URL": ""}, {"SLACK_WEBHOOK_URL": " "}])
+@pytest.mark.parametrize(
+    "environ", [{}, {"SLACK_WEBHOOK_URL": ""}, {"SLACK_WEBHOOK_URL": " "}]
+)
 def test_a_missing_webhook_url_is_named(environ: dict[str, str]) -> None:
     with pytest.raises(ValueError, match="SLACK_WEBHOOK_URL is not set: set it to"):
         read_settings(environ)
@@ -128,7 +132,9 @@ def test_a_wrong_variable_is_named_and_quoted(variable: str, value: str) -> None
         ("15characters...", "can be guessed"),
     ],
 )
-def test_warns_of_an_endpoint_that_is_open_or_as_good_as(token: str, warning: str) -> None:
+def test_warns_of_an_endpoint_that_is_open_or_as_good_as(
+    token: str, warning: str
+) -> None:
     (said,) = read(AUTH0_LOG_STREAM_TOKEN=token).warnings
     assert warning in said
 
@@ -145,7 +151,9 @@ def test_repr_shows_no_secret() -> None:
 
 
 def test_the_secrets_are_what_is_sent() -> None:
-    assert read(SLACK_WEBHOOK_URL="https://chat.example/hooks/%7Ex?y=z#alerts").secrets == {
+    assert read(
+        SLACK_WEBHOOK_URL="https://chat.example/hooks/%7Ex?y=z#alerts"
+    ).secrets == {
         TOKEN,
         "https://chat.example/hooks/~x?y=z",
         "/hooks/~x?y=z",
@@ -161,7 +169,9 @@ def test_the_token_is_a_secret_as_others_quote_it() -> None:
 
 def test_the_example_works_as_it_stands() -> None:
     lines = (ROOT / ".env.example").read_text().splitlines()
-    example = dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+    example = dict(
+        line.split("=", 1) for line in lines if line and not line.startswith("#")
+    )
     settings = read_settings(example)
     assert settings.webhook_url == "console:"
     assert settings.token == EXAMPLE_TOKEN

@@ -70,7 +70,9 @@ def test_what_an_answer_means(
 
 def test_a_redirect_is_not_followed(slack: responses.RequestsMock) -> None:
     slack.post(URL, status=307, headers={"Location": "https://elsewhere.example/"})
-    assert post().verdict is Verdict.REFUSED  # and responses would raise for another request
+    assert (
+        post().verdict is Verdict.REFUSED
+    )  # and responses would raise for another request
 
 
 @pytest.mark.parametrize(
@@ -127,7 +129,10 @@ def test_says_how_long_slack_wants_to_be_left_alone(
         (Outcome(Verdict.REFUSED, "HTTP 404"), "check SLACK_WEBHOOK_URL"),
         (Outcome(Verdict.MALFORMED, "no_text"), "report this"),
         (Outcome(Verdict.UNAVAILABLE, "Slack failed"), "slack-status.com"),
-        (Outcome(Verdict.UNAVAILABLE, "Slack's rate limit is reached", 429), "wait a minute"),
+        (
+            Outcome(Verdict.UNAVAILABLE, "Slack's rate limit is reached", 429),
+            "wait a minute",
+        ),
     ],
 )
 def test_advice(outcome: Outcome, says: str) -> None:

@@ -42,7 +42,9 @@ def test_clients_that_do_not_close_hold_up_nobody(service: Server) -> None:
     with contextlib.ExitStack() as stack:
         lazy = [stack.enter_context(connect(service)) for _ in range(20)]
         for connection in lazy:
-            connection.sendall(request(b"[]", b"Content-Length: 2", b"Connection: close"))
+            connection.sendall(
+                request(b"[]", b"Content-Length: 2", b"Connection: close")
+            )
         # All are answered, so what is left of them is only the closing.
         assert all(statuses(connection.recv(65536)) == [204] for connection in lazy)
         is_well(service)
@@ -65,7 +67,10 @@ def test_a_body_too_slow_to_come_in_is_told_so(service: Server) -> None:
         sent = request(b"[", b"Content-Length: 9")
         good.sendall(sent)
         other.sendall(sent.replace(TOKEN.encode(), b"wrong"))
-        for connection, status, words in ((good, 408, TOO_SLOW), (other, 401, "the Authorization")):
+        for connection, status, words in (
+            (good, 408, TOO_SLOW),
+            (other, 401, "the Authorization"),
+        ):
             answer = b""
             while received := connection.recv(65536):
                 answer += received
@@ -156,7 +161,9 @@ def few_files_output() -> str:
         assert soft >= 400 or hard >= 400
         for _ in range(300):
             stack.enter_context(connect(running))
-        assert running.deliver([success()]).status_code == 204  # when the idle ones are cut off
+        assert (
+            running.deliver([success()]).status_code == 204
+        )  # when the idle ones are cut off
         is_well(running)
         return running.output
 

@@ -52,14 +52,22 @@ def post(status: Status, outcome: Outcome) -> None:
 def test_says_when_last_something_came_and_went(
     status: Status, clock: Clock, seconds: float, ago: str
 ) -> None:
-    assert status.line() == (200, "ok: last delivery none yet, last message accepted none yet")
+    assert status.line() == (
+        200,
+        "ok: last delivery none yet, last message accepted none yet",
+    )
     status.note_delivery()
     post(status, OK)
     clock.now += seconds
-    assert status.line() == (200, f"ok: last delivery {ago} ago, last message accepted {ago} ago")
+    assert status.line() == (
+        200,
+        f"ok: last delivery {ago} ago, last message accepted {ago} ago",
+    )
 
 
-def test_a_refusal_is_told_until_a_message_is_accepted(status: Status, clock: Clock) -> None:
+def test_a_refusal_is_told_until_a_message_is_accepted(
+    status: Status, clock: Clock
+) -> None:
     post(status, GONE)
     for later in (MALFORMED, DOWN, GONE):
         clock.now += 1000
@@ -90,7 +98,9 @@ def test_a_slack_that_cannot_be_reached_is_told_after_ten_minutes(
         clock.now += UNREACHED_AFTER / 3 - 1
         assert status.line()[0] == 200
     clock.now += 3
-    reason = "Slack takes no messages since 2026-11-22T10:00:06Z: Slack failed: HTTP 500"
+    reason = (
+        "Slack takes no messages since 2026-11-22T10:00:06Z: Slack failed: HTTP 500"
+    )
     assert status.line() == (503, reason)
     post(status, OK)
     assert status.line()[0] == 200

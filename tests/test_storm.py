@@ -37,9 +37,14 @@ def storm(running: Server) -> tuple[set[str], set[str]]:
     return posted, collected
 
 
-def stormed(command: Sequence[str], end: signal.Signals) -> tuple[SlackStub, set[str], set[str]]:
+def stormed(
+    command: Sequence[str], end: signal.Signals
+) -> tuple[SlackStub, set[str], set[str]]:
     """What Slack got of a storm that ends with a signal; who was posted, and who collected."""
-    with slack_stub(interval=0.9) as slack, server(command, SLACK_WEBHOOK_URL=slack.url) as running:
+    with (
+        slack_stub(interval=0.9) as slack,
+        server(command, SLACK_WEBHOOK_URL=slack.url) as running,
+    ):
         posted, collected = storm(running)
         assert len(collected) > STORM / 10
         assert len(slack.posts) <= BURST
@@ -50,8 +55,12 @@ def stormed(command: Sequence[str], end: signal.Signals) -> tuple[SlackStub, set
             assert slack.events == STORM + 1  # it took along what was collected
             again = running.deliver([event(user_name="lost.")])
             assert "next digest" in again.text
-            worker = int(running.output.split("Booting worker with pid: ")[1].split()[0])
-            running.process.send_signal(signal.SIGSTOP)  # so that it cannot stop the worker kindly
+            worker = int(
+                running.output.split("Booting worker with pid: ")[1].split()[0]
+            )
+            running.process.send_signal(
+                signal.SIGSTOP
+            )  # so that it cannot stop the worker kindly
             os.kill(worker, signal.SIGKILL)
             running.process.kill()
         assert running.stop(end) in (0, -end)

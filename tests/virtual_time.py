@@ -50,14 +50,18 @@ class VirtualTime(threading.Condition):
             threading.Thread(target=self._live, args=(function,), daemon=True).start()
         with self:
             while self._threads:
-                assert super().wait(STUCK_AFTER), "stuck: a thread neither waits nor ends"
+                assert super().wait(STUCK_AFTER), (
+                    "stuck: a thread neither waits nor ends"
+                )
 
     def thread(
         self, target: Callable[..., object], args: tuple[object, ...], daemon: bool
     ) -> threading.Thread:
         """One more thread to live in virtual time; called with the lock held."""
         self._threads += 1
-        return threading.Thread(target=self._live, args=(lambda: target(*args),), daemon=daemon)
+        return threading.Thread(
+            target=self._live, args=(lambda: target(*args),), daemon=daemon
+        )
 
     def _live(self, function: Callable[[], object]) -> None:
         try:
@@ -74,5 +78,7 @@ class VirtualTime(threading.Condition):
         if self._sleepers and len(self._sleepers) == self._threads:
             self.now = max(self.now, min(self._sleepers.values()))
             # As in real time, only those whose time has come wake up: who is not told, sleeps.
-            self._sleepers = {who: at for who, at in self._sleepers.items() if at > self.now}
+            self._sleepers = {
+                who: at for who, at in self._sleepers.items() if at > self.now
+            }
             super().notify_all()

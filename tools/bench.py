@@ -1,4 +1,4 @@
-"""Benchmarks: `python -m tests.bench` prints a Markdown table of what the service costs.
+"""Benchmarks: `python -m tools.bench` prints a Markdown table of what the service costs.
 
 The Procfile's own command runs as it does in production; Slack is the stub, in a process of its
 own so that it takes no time from the client's interpreter. Everything stays on loopback. It
@@ -32,7 +32,9 @@ from tests.events import event, success
 from tests.server import TOKEN, Server, procfile_command, server
 from tests.slack_stub import events_in, slack_stub
 
-TIMEOUT = 30.0  # seconds for any one request, and for the stub's process to start or end
+TIMEOUT = (
+    30.0  # seconds for any one request, and for the stub's process to start or end
+)
 MEBIBYTE = 1024 * 1024  # bytes
 KIBIBYTE = 1024  # bytes, the unit of smaps_rollup
 
@@ -43,7 +45,9 @@ MAX_FORMATTING = 0.3  # seconds
 
 # A lone alert.
 ALERTS = 30
-ALERT_INTERVAL = 1.05  # seconds; longer than the service's own second between two messages
+ALERT_INTERVAL = (
+    1.05  # seconds; longer than the service's own second between two messages
+)
 WARM_UP_ALERTS = 2  # not counted: they open the connections
 MAX_LATENCY_RATIO = 4.0
 
@@ -143,7 +147,12 @@ def _run_stub(pipe: "Connection[Any, Any]", interval: float) -> None:
                 pipe.recv()
             except EOFError:
                 return
-            pipe.send([StubPost(post.message["text"], post.answer.status) for post in stub.posts])
+            pipe.send(
+                [
+                    StubPost(post.message["text"], post.answer.status)
+                    for post in stub.posts
+                ]
+            )
 
 
 def _receive(pipe: "Connection[Any, Any]") -> Any:
@@ -174,7 +183,9 @@ def machine() -> str:
 
 def formatting() -> Iterator[Row]:
     """The time from the events of one huge delivery to its message, best of a few."""
-    delivery = json.dumps([event(user_name=f"user{n}") for n in range(FORMATTED_EVENTS)]).encode()
+    delivery = json.dumps(
+        [event(user_name=f"user{n}") for n in range(FORMATTED_EVENTS)]
+    ).encode()
     events, _ = read_events(delivery)
     alert_filter, _ = read_filter()
     seconds = []
@@ -192,7 +203,10 @@ def formatting() -> Iterator[Row]:
 
 def lone_alerts() -> Iterator[Row]:
     """The time of a request with one alert, beside a post of the same message to the stub."""
-    with stub_process(interval=0.0) as stub, server(SLACK_WEBHOOK_URL=stub.url) as service:
+    with (
+        stub_process(interval=0.0) as stub,
+        server(SLACK_WEBHOOK_URL=stub.url) as service,
+    ):
         through, bare = _time_alerts(service, stub)
     ratio = statistics.median(through) / statistics.median(bare)
     yield Row(
@@ -214,7 +228,9 @@ def lone_alerts() -> Iterator[Row]:
 def _time_alerts(service: Server, stub: StubProcess) -> tuple[list[float], list[float]]:
     """Seconds of requests through the service, and of bare posts half-way between them."""
     to_service, to_stub = requests.Session(), requests.Session()
-    to_service.headers.update({"Authorization": TOKEN, "Content-Type": "application/json"})
+    to_service.headers.update(
+        {"Authorization": TOKEN, "Content-Type": "application/json"}
+    )
     to_stub.headers.update({"Content-Type": "application/json; charset=utf-8"})
     through, bare = [], []
     start = time.monotonic()
@@ -329,8 +345,13 @@ def _storm(digest_seconds: str) -> tuple[list[float], list[str]]:
         assert service.deliver([event()]).status_code == 200
         return time.monotonic() - started
 
-    with stub_process(SLACK_INTERVAL) as stub, ThreadPoolExecutor(CONCURRENT_DELIVERIES) as pool:
-        with server(SLACK_WEBHOOK_URL=stub.url, ALERT_DIGEST_SECONDS=digest_seconds) as service:
+    with (
+        stub_process(SLACK_INTERVAL) as stub,
+        ThreadPoolExecutor(CONCURRENT_DELIVERIES) as pool,
+    ):
+        with server(
+            SLACK_WEBHOOK_URL=stub.url, ALERT_DIGEST_SECONDS=digest_seconds
+        ) as service:
             answers = []
             for n in range(STORM_DELIVERIES):
                 answers.append(pool.submit(deliver, n))
@@ -342,7 +363,10 @@ def _storm(digest_seconds: str) -> tuple[list[float], list[str]]:
 def masses() -> Iterator[Row]:
     """Very many alerts within a minute: all shown, in little memory."""
     with stub_process(SLACK_INTERVAL) as stub:
-        with server(SLACK_WEBHOOK_URL=stub.url) as service, ThreadPoolExecutor(8) as pool:
+        with (
+            server(SLACK_WEBHOOK_URL=stub.url) as service,
+            ThreadPoolExecutor(8) as pool,
+        ):
             most, started = 0.0, time.monotonic()
             for n in range(MASS_DELIVERIES):
                 _sleep_until(started + n * MASS_SECONDS / MASS_DELIVERIES)
@@ -359,7 +383,10 @@ def masses() -> Iterator[Row]:
     )
     met = most < MAX_STORM_MEMORY
     yield Row(
-        "The same, most memory, PSS", f"{most:.0f} MiB", target=f"< {MAX_STORM_MEMORY:g}", met=met
+        "The same, most memory, PSS",
+        f"{most:.0f} MiB",
+        target=f"< {MAX_STORM_MEMORY:g}",
+        met=met,
     )
 
 
@@ -375,13 +402,15 @@ def _deliver_as_auth0(service: Server, body: list[dict[str, Any]]) -> int:
 
 def throughput(service: Server) -> Iterator[Row]:
     """Deliveries without alerts per second, beside a bare Flask view in the same gunicorn."""
-    command = [*procfile_command()[:-1], "tests.bench_bare:app"]
+    command = [*procfile_command()[:-1], "tools.bench_bare:app"]
     with server(command) as bare:
         for size in DELIVERY_SIZES:
             body = json.dumps([success() for _ in range(size)]).encode()
             pairs = _interleave(service.port, bare.port, body)
             ratio = statistics.median(ours / theirs for ours, theirs in pairs)
-            ours, theirs = (statistics.median(rates) for rates in zip(*pairs, strict=True))
+            ours, theirs = (
+                statistics.median(rates) for rates in zip(*pairs, strict=True)
+            )
             yield Row(
                 f"No alert, {size} event{'s' if size > 1 else ''} ({len(body)} bytes) a delivery",
                 f"{ours:,.0f} requests/s, {ours * size:,.0f} events/s",
@@ -392,7 +421,9 @@ def throughput(service: Server) -> Iterator[Row]:
             )
 
 
-def _interleave(service_port: int, bare_port: int, body: bytes) -> list[tuple[float, float]]:
+def _interleave(
+    service_port: int, bare_port: int, body: bytes
+) -> list[tuple[float, float]]:
     """Requests per second of the service and of the bare view in each round."""
 
     def rate_of(port: int) -> Callable[[], float]:
@@ -463,7 +494,9 @@ def _memory(service: Server, name: str) -> list[float]:
     """A figure of the smaps_rollup of each of the service's processes, in MiB."""
     pid = service.process.pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    rollups = [Path(f"/proc/{one}/smaps_rollup").read_text() for one in (pid, *children)]
+    rollups = [
+        Path(f"/proc/{one}/smaps_rollup").read_text() for one in (pid, *children)
+    ]
     kibibytes = [re.search(rf"^{name}: +(\d+) kB$", rollup, re.M) for rollup in rollups]
     return [int(found[1]) * KIBIBYTE / MEBIBYTE for found in kibibytes if found]
 

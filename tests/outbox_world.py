@@ -47,7 +47,11 @@ class World:
 
     def build(self, alerts: Sequence[Alert], form: str, digest: bool) -> Message:
         assert not self.time._is_owned()  # type: ignore[attr-defined] # no lock is held
-        return {"log_ids": [alert.log_id for alert in alerts], "form": form, "digest": digest}
+        return {
+            "log_ids": [alert.log_id for alert in alerts],
+            "form": form,
+            "digest": digest,
+        }
 
     def send(self, message: Message) -> Outcome:
         assert not self.time._is_owned()  # type: ignore[attr-defined] # no lock is held
@@ -98,16 +102,23 @@ class World:
 
         self._arrivals.append(close)
 
-    def storm(self, count: int, start: float = 0.0, every: float = 1.2, code: str = "f") -> None:
+    def storm(
+        self, count: int, start: float = 0.0, every: float = 1.2, code: str = "f"
+    ) -> None:
         """Deliveries of one alert each, one after the other; by default each one finds the pace."""
         for n in range(count):
             self.arrive(
-                start + n * every, f"{code}{start:g}.{n}", f"{code}{start:g}.{n}", code=code
+                start + n * every,
+                f"{code}{start:g}.{n}",
+                f"{code}{start:g}.{n}",
+                code=code,
             )
 
     def collected(self) -> list[str]:
         """The names of the deliveries that were answered by joining the digest."""
-        return [name for name, (_, delivery) in self.answers.items() if delivery.collected]
+        return [
+            name for name, (_, delivery) in self.answers.items() if delivery.collected
+        ]
 
     def run(self) -> None:
         arrivals, self._arrivals = self._arrivals, []

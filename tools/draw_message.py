@@ -34,7 +34,10 @@ def events(count: int, **data: Any) -> list[dict[str, Any]]:
             "log_id": f"90020261122100005696{n}",
             "ip": f"203.0.113.{n % 3 + 7}",
             "user_name": f"user{n % 37}@example.com",
-            **{key: value[n] if isinstance(value, list) else value for key, value in data.items()},
+            **{
+                key: value[n] if isinstance(value, list) else value
+                for key, value in data.items()
+            },
         }
         for n in range(count)
     ]
@@ -45,10 +48,14 @@ def messages() -> list[Message]:
     alert_filter, _ = read_filter()
     details = {
         "action_name": "enrich-profile",
-        "action_error": {"message": "Cannot read properties of undefined (reading 'email')"},
+        "action_error": {
+            "message": "Cannot read properties of undefined (reading 'email')"
+        },
     }
     lone = events(1, type="actions_execution_failed", details=details)
-    blocked = [f"User (user{n}@example.com) attempted 10 consecutive logins" for n in range(12)]
+    blocked = [
+        f"User (user{n}@example.com) attempted 10 consecutive logins" for n in range(12)
+    ]
     flood = [
         *events(143, type="fp", description="Wrong email or password."),
         *events(12, type="limit_wc", description=blocked),
@@ -86,7 +93,9 @@ class Drawing:
         top = self.y - 14
         linked = "title_link" in attachment
         self.text(
-            LEFT + 14, attachment["title"], f'fill="{LINK if linked else TEXT}" font-weight="bold"'
+            LEFT + 14,
+            attachment["title"],
+            f'fill="{LINK if linked else TEXT}" font-weight="bold"',
         )
         self.y += LINE
         if "text" in attachment:
@@ -108,7 +117,8 @@ class Drawing:
                 )
             self.y += LINE - 2
             values = [
-                wrap(field["value"], COLUMN if field["short"] else 2 * COLUMN) for field in row
+                wrap(field["value"], COLUMN if field["short"] else 2 * COLUMN)
+                for field in row
             ]
             for line in zip_longest(*values, fillvalue=""):
                 for column, words in enumerate(line):
