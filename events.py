@@ -11,6 +11,7 @@ from typing import Any
 # An event as the rest of the service knows it: Auth0's `data` object, with its `log_id`.
 Event = dict[str, Any]
 
+MAX_BODY = 10 * 1024 * 1024  # bytes; Auth0 documents no limit of its own
 MAX_ITEMS = (
     50_000  # of a body; Auth0's events have 300 bytes at least, so 10 MiB hold fewer
 )

@@ -1,46 +1,70 @@
-"""How gunicorn runs the service; it reads this file by itself from the working directory.
+"""How gunicorn runs the service; it reads this file from the working directory.
 
-https://docs.gunicorn.org/en/stable/settings.html. It binds to 0.0.0.0:$PORT where a platform
-sets PORT, else to 127.0.0.1:8000.
+https://docs.gunicorn.org/en/stable/settings.html. It binds to 0.0.0.0:$PORT where a
+platform sets PORT, else to 127.0.0.1:8000.
 """
 
-import resource
+import os
+import sys
+from typing import Any
 
-from outbox import MAX_WAITING
+from worker import MAX_CONNECTIONS, RESERVED_FILES, connection_limit
 
-# One process, whatever WEB_CONCURRENCY says, because the outbox lives in it: Slack's one message
-# a second and the memory of what was posted can only be kept in one place.
+# One process, whatever WEB_CONCURRENCY says, because the outbox lives in it: only one
+# place can keep Slack's one message a second, and the memory of what was posted.
 workers = 1
-worker_class = "worker.PatientWorker"
-# A delivery that waits for Slack holds a thread. The rest are for answering at once whatever
-# does not wait: health checks, wrong tokens, deliveries without alerts, one delivery too many.
-threads = MAX_WAITING + 8
+worker_class = "worker.WaitressWorker"
+logger_class = "worker.PropagatingLogger"
 
 # The settings are read before the fork, so a wrong one stops the master with its message.
 preload_app = True
 
-# Seconds that a stopping process gives its deliveries, which are answered within 10 of their head,
-# and then, within 10 more, its digest; Heroku kills it after 30
-# (https://devcenter.heroku.com/articles/dynos#shutdown).
-graceful_timeout = 28
+# Seconds from SIGTERM to SIGKILL; the worker takes 18 at most (STOP_WITHIN in worker.py).
+graceful_timeout = 20
 
-# Seconds that an idle connection is kept, without a thread, for the client's next delivery: longer
-# than Heroku's router keeps it, which would else meet a closed one
-# (https://devcenter.heroku.com/articles/http-routing#keepalives). How long a request may take to
-# come in is READ_TIMEOUT in worker.py: gunicorn has no setting for it.
-keepalive = 95
-
-# Connections at a time; one more waits to be accepted. Each is an open file, and without one left
-# the process would die; 100 are for all else.
-_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-worker_connections = min(_files - 100, 900) if _files > 0 else 900
-
-# "POST /api/logs HTTP/1.1" has 24 bytes.
-limit_request_line = 1024
-# Auth0 and two proxies send about 20.
-limit_request_fields = 64
-# Headers that would change the path of a request: no proxy of this service sends them.
-forwarder_headers = ""
+# Where the worker shows that it lives. A container may have no other place to write.
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - gunicorn makes a file that has no name
+worker_tmp_dir = _SHARED_MEMORY if os.path.isdir(_SHARED_MEMORY) else None
 
 # gunicorn's administration socket: nothing here needs it.
 control_socket_disable = True
+
+# What breaks the promise of one process, or of a memory that lasts, and what is right.
+PROMISES = {
+    "workers": 1,
+    "worker_class_str": worker_class,
+    "max_requests": 0,
+    "reload": False,
+}
+MIN_CONNECTIONS = 20
+
+
+def on_starting(server: Any) -> None:
+    """Refuse what the command line or GUNICORN_CMD_ARGS must not change."""
+    for setting, right in PROMISES.items():
+        if getattr(server.cfg, setting) != right:
+            name = setting.removesuffix("_str")
+            sys.exit(
+                f"auth0-logs-to-slack cannot start: gunicorn's {name} must be {right!r},"
+                " because one process keeps Slack's pace and remembers what was posted:"
+                " take it out of the command line and of GUNICORN_CMD_ARGS."
+            )
+    if connection_limit() < MIN_CONNECTIONS:
+        sys.exit(
+            "auth0-logs-to-slack cannot start: it may open too few files: set"
+            f" `ulimit -n` to {MIN_CONNECTIONS + RESERVED_FILES} at least, better to"
+            f" {MAX_CONNECTIONS + RESERVED_FILES}."
+        )
+
+
+def nworkers_changed(server: Any, new: int, old: int | None) -> None:
+    """Undo what the signal TTIN does."""
+    if old is not None and new != workers:
+        server.log.warning("this service runs in one process: TTIN is ignored")
+        server.num_workers = workers
+
+
+def pre_exec(server: Any) -> None:  # pragma: no cover - it ends like nothing else
+    """End the second service that the signal USR2 starts, before it is one."""
+    server.log.warning("this service runs in one process: USR2 is ignored")
+    os._exit(0)

@@ -43,12 +43,6 @@ def configure(level: str, secrets: Iterable[str]) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(OneLineFormatter(secrets))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for name in (
-        "gunicorn.error",
-        "gunicorn.access",
-    ):  # which have handlers of their own
-        logging.getLogger(name).handlers.clear()
-        logging.getLogger(name).propagate = True
     logging.getLogger("werkzeug").addFilter(_in_our_words)
 
 

@@ -112,6 +112,16 @@ class Outbox:
                 self._wait(delivery)
         return delivery
 
+    def stop(self) -> None:
+        """Collect nothing from now on, and have what is collected posted at once."""
+        with self._changed:
+            self._stopping = True
+            self._wake_sender()
+
+    def is_collecting(self) -> bool:
+        """Whether an alert is collected that Slack has not accepted yet."""
+        return bool(self._digest.alerts)
+
     def close(self, seconds: float) -> None:
         """Post what is collected, within the seconds; what cannot be posted is logged as lost."""
         with self._changed:

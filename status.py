@@ -1,7 +1,6 @@
 """Status: how the service fares, for a monitor that tells of it by another way than Slack."""
 
 import math
-import threading
 import time
 from collections.abc import Callable
 
@@ -11,7 +10,6 @@ from slack import Outcome, Verdict
 UNREACHED_AFTER = (
     600.0  # seconds without Slack after which that is no passing fault any more
 )
-WARN_EVERY = 60.0  # seconds between two warnings of wrong tokens
 REFUSES, UNREACHED = "refuses messages", "takes no messages"
 
 
@@ -22,12 +20,10 @@ class Status:
         self, post: Callable[[Message], Outcome], now: Callable[[], float] = time.time
     ) -> None:
         self._post, self._now = post, now
-        self._lock = threading.Lock()
         self._delivered = self._accepted = 0.0  # when last; 0: not yet
         self._troubles: dict[
             str, tuple[float, str]
         ] = {}  # of Slack: since when, and why
-        self._wrong_tokens, self._warned = 0, 0.0
 
     def post(self, message: Message) -> Outcome:
         """Post a message, and note what became of it."""
@@ -44,15 +40,6 @@ class Status:
     def note_delivery(self) -> None:
         """Auth0 has delivered, with the right token."""
         self._delivered = self._now()
-
-    def note_wrong_token(self) -> int:
-        """Count a wrong token; returns how many to warn of now, mostly none."""
-        with self._lock:
-            self._wrong_tokens += 1
-            if self._now() < self._warned + WARN_EVERY:
-                return 0
-            count, self._wrong_tokens, self._warned = self._wrong_tokens, 0, self._now()
-            return count
 
     def line(self) -> tuple[int, str]:
         """The HTTP status, and one line that says why, without anything secret."""

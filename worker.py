@@ -1,104 +1,178 @@
-"""The worker: gunicorn's threaded one, in which no slow client holds a thread for long.
+"""The worker: the process in which gunicorn has the service run, served by waitress.
 
-What gunicorn's own does wrong (27.0.1, workers/gthread.py), and how it was seen, by giving it the
-tests of tests/test_slow_clients.py: it waits in a thread for a new connection's first bytes, so 72
-idle clients stop all others for 5 s; it reads a request for as long as it drips in, so a few drip
-for ever; and it closes connections in its main loop, waiting up to 2 s for each client to close
-too, so ten lazy ones delay a good one by 18 s. Here new connections wait in the poller, a request
-has READ_TIMEOUT to come in, and threads do the closing.
+gunicorn starts, watches and stops processes; a worker is one of them
+(https://docs.gunicorn.org/en/stable/design.html). This one runs waitress's loop, so that
+no thread is taken before a request is whole (connections.py), and ends as a process must
+whose alerts were answered 200 and are not in Slack yet:
 
-This builds on gunicorn's inner workings: with a new version of it, read gthread.py again.
+    1. At the first signal, what is collected is posted at once, and nobody new gets in.
+    2. Requests that are in are answered.
+    3. What is still collected then is logged as lost, and the process ends.
 """
 
-import errno
-import socket
+import logging
+import os
+import resource
+import signal
 import time
-from concurrent.futures import Future
-from contextlib import suppress
 from functools import partial
-from selectors import EVENT_READ
-from typing import Any, cast
+from types import FrameType
+from typing import Any
 
-from gunicorn.util import close_graceful
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.glogging import Logger
+from gunicorn.workers.base import Worker
+from waitress import create_server, wasyncore
 
-READ_TIMEOUT = (
-    5.0  # seconds for a request, head and body, to come in; Auth0's take some ms
+from connections import (
+    MAX_DRAINED,
+    Connection,
+    Door,
+    close_longest_waiting,
+    close_overdue,
 )
-TOO_SLOW = f"the request took over {READ_TIMEOUT:g} s to come in"
-WRITE_TIMEOUT = 5.0  # seconds for the client to take the answer
-LINGER = (
-    0.5  # seconds for a client to close its side; till then its unread answer is safe
-)
+from outbox import MAX_WAITING
+
+SERVER_NAME = "auth0-logs-to-slack"  # stands in the answers' Server header
+# A delivery that waits for Slack holds a thread. The others answer at once what does not
+# wait: health checks, wrong tokens, deliveries without alerts, one delivery too many.
+THREADS = MAX_WAITING + 8
+MAX_CONNECTIONS = 900
+# Each connection is an open file. These are for all else: about 20 for Python, gunicorn
+# and the log, and one or two for each post to Slack.
+RESERVED_FILES = 40
+MAX_HEAD = 32 * 1024  # bytes of a request line and headers; Auth0's have about 500
+RECEIVED_BYTES = 16 * 1024  # of a client, before the next one has its turn
+WAKE_EVERY = 0.25  # seconds; so soon the loop notices a signal or an overdue client
+
+# Seconds from the signal to the end, for the requests and for what is collected.
+# gunicorn.conf.py gives the process 20, Heroku 30
+# (https://devcenter.heroku.com/articles/dynos#shutdown).
+STOP_WITHIN = 18.0
+# Seconds where gunicorn is in a hurry: it kills its workers 2 s after a second signal.
+HURRY_WITHIN = 1.5
 
 
-class PatientSocket(socket.socket):
-    """A client's connection, on which each request has a time by which it must have come in."""
-
-    handed_over = 0.0  # when the current request was handed to the threads
-    read_until = 0.0
-
-    def recv(self, size: int, flags: int = 0) -> bytes:
-        """As a socket's; raises TimeoutError when the request's time is over."""
-        try:
-            self.settimeout(max(self.read_until - time.monotonic(), 0.001))
-            return super().recv(size, flags)
-        except TimeoutError:
-            # By its number gunicorn takes it for a client that went away, and shows no traceback.
-            raise TimeoutError(errno.ECONNRESET, TOO_SLOW) from None
-        finally:
-            self.settimeout(WRITE_TIMEOUT)
-
-    def sendall(self, data: Any, flags: int = 0) -> None:
-        """As a socket's; a client that does not take its answer is one that went away."""
-        try:
-            super().sendall(data, flags)
-        except TimeoutError:
-            raise TimeoutError(
-                errno.EPIPE, "the client does not take its answer"
-            ) from None
+def connection_limit() -> int:
+    """How many clients may be connected at a time, so that files for all else are left."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return MAX_CONNECTIONS
+    return min(files - RESERVED_FILES, MAX_CONNECTIONS)
 
 
-class PatientWorker(ThreadWorker):
-    """See the module. The overridden methods run in the main loop, `handle` in a thread."""
+class WaitressWorker(Worker):
+    """gunicorn calls `init_signals` and `run`; all other methods are called by `run`."""
 
-    def enqueue_req(self, conn: TConn) -> None:
-        """Hand a connection to a thread, once there is something to read."""
-        if not conn.initialized and not conn.data_ready:
-            conn.sock = PatientSocket(fileno=conn.sock.detach())
-            conn.timeout = time.monotonic() + READ_TIMEOUT
-            self.pending_conns.append(conn)
-            readable = partial(self.on_pending_socket_readable, conn)
-            self.poller.register(conn.sock, EVENT_READ, readable)
-        else:
-            cast(PatientSocket, conn.sock).handed_over = time.monotonic()
-            super().enqueue_req(conn)
+    wsgi: Any  # the Flask application
+    sockets: Any  # gunicorn's listeners
 
-    def handle(self, conn: TConn) -> Any:
-        """Serve a connection's next request; close the connection unless it is kept."""
-        sock = cast(PatientSocket, conn.sock)
-        sock.read_until = time.monotonic() + READ_TIMEOUT
-        kept = super().handle(conn)
-        if not kept:
-            close_graceful(sock, LINGER)
-        return kept
+    def init_signals(self) -> None:
+        """Set what each signal does in this process.
 
-    def handle_error(
-        self, req: Any, client: Any, addr: Any, exc: BaseException
-    ) -> None:
-        """Answer what is no HTTP, with the status alone: gunicorn quotes it, token and all."""
-        written, answer = socket.socketpair()
-        with written, answer:
-            super().handle_error(req, written, addr, exc)
-            status_line = answer.recv(1000).partition(b"\r\n")[0]
-        with suppress(OSError):
-            client.sendall(
-                status_line + b"\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        A closed terminal or a process manager may send a signal to all processes of a
+        group. gunicorn's master tells its workers what a signal means, so this process
+        ignores those that would otherwise end it.
+        """
+        super().init_signals()
+        for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGUSR2):
+            signal.signal(ignored, signal.SIG_IGN)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGTERM: stop."""
+        self.alive = False
+
+    def handle_quit(self, sig: int, frame: FrameType | None) -> None:
+        """SIGQUIT, which the master sends for SIGINT and SIGQUIT: stop, or hurry up."""
+        self.hurry = not self.alive
+        self.alive = False
+
+    def run(self) -> None:
+        """Serve until a signal comes, or the master is gone; then stop."""
+        self.hurry = False
+        self.outbox = self.wsgi.extensions["outbox"]
+        self.files: dict[
+            int, Any
+        ] = {}  # what waitress's loop listens to, by file number
+        self.check_at = 0.0
+        door = Door(self.wsgi.extensions["is_authorized"])
+        self.servers = [
+            create_server(
+                self.wsgi,
+                map=self.files,
+                sockets=[listener.sock],
+                threads=THREADS,
+                ident=SERVER_NAME,
+                asyncore_use_poll=True,
+                recv_bytes=RECEIVED_BYTES,
+                max_request_header_size=MAX_HEAD,
+                max_request_body_size=MAX_DRAINED,
+                connection_limit=MAX_CONNECTIONS + RESERVED_FILES,
+                cleanup_interval=10
+                ** 9,  # close_overdue does that, by the monotonic clock
+                log_socket_errors=False,
             )
+            for listener in self.sockets
+        ]
+        for server in self.servers:
+            server.channel_class = partial(Connection, door)
+        limit = connection_limit()
+        others = len(self.files)
+        while self.alive and self.ppid == os.getppid():
+            self.serve_for_a_moment()
+            excess = len(self.files) - others - limit + 1
+            if excess > 0:
+                close_longest_waiting(self.connections(), excess)
+        self.stop()
 
-    def finish_request(self, conn: TConn, fs: "Future[Any]") -> None:
-        """Take back a connection from its thread."""
-        if fs.cancelled() or fs.exception() or fs.result():
-            super().finish_request(conn, fs)
-        else:
-            self.nr_conns -= 1  # closed by `handle`
+    def connections(self) -> list[Connection]:
+        """All clients' connections."""
+        return [file for file in self.files.values() if isinstance(file, Connection)]
+
+    def serve_for_a_moment(self) -> None:
+        """One turn of waitress's loop, and a sign of life to the master."""
+        self.notify()
+        wasyncore.loop(timeout=WAKE_EVERY, use_poll=True, map=self.files, count=1)
+        now = time.monotonic()
+        if now > self.check_at:
+            self.check_at = now + WAKE_EVERY
+            close_overdue(self.connections(), now)
+
+    def stop(self) -> None:
+        """See the module."""
+        started = time.monotonic()
+        self.outbox.stop()
+        for server in self.servers:
+            # The base class's: the server's own would close what its threads wake us by.
+            wasyncore.dispatcher.close(server)
+        while self.has_work():
+            seconds = HURRY_WITHIN if self.hurry else STOP_WITHIN
+            if time.monotonic() > started + seconds:
+                break
+            close_longest_waiting(self.connections(), count=len(self.files))
+            self.serve_for_a_moment()
+        self.outbox.close(0)
+
+    def has_work(self) -> bool:
+        """Whether a request is not answered yet, or an alert is collected."""
+        if self.outbox.is_collecting():
+            return True
+        return any(not connection.is_waiting for connection in self.connections())
+
+
+class PropagatingLogger(Logger):
+    """gunicorn's log, by way of our own, so that no secret stands in it.
+
+    gunicorn sets its log up anew when it is told to reload, and writes a line for each
+    request where GUNICORN_CMD_ARGS says so, as Heroku's does.
+    """
+
+    def setup(self, cfg: Any) -> None:
+        """Take the level from gunicorn's settings, and nothing else."""
+        super().setup(cfg)
+        for gunicorn_log in (self.error_log, self.access_log):
+            gunicorn_log.handlers.clear()
+        self.error_log.propagate = True
+        logging.getLogger("waitress").setLevel(logging.ERROR)
+
+    def access(self, *_: Any) -> None:
+        """Write nothing: a delivery has its own line."""

@@ -1,6 +1,7 @@
 """Fixtures that several test modules share."""
 
 import logging
+import resource
 from collections.abc import Iterator
 
 import pytest
@@ -8,6 +9,10 @@ from hypothesis import settings
 
 from tests.server import Server, server
 from tests.slack_stub import SlackStub, slack_stub
+
+# Some tests open a thousand connections.
+_, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (min(most_files, 4096), most_files))
 
 # `pytest --hypothesis-profile=thorough` tries each property on thousands of cases.
 settings.register_profile("quick", max_examples=100, deadline=None)

@@ -56,6 +56,11 @@ def free_port() -> int:
         return port
 
 
+def _take_back_interrupt() -> None:
+    """Have SIGINT end the process, also where pytest runs in a script's background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Server:
     """A running process of the service, its output so far, and requests to it."""
 
@@ -73,7 +78,14 @@ class Server:
             ),
             stdout=output,
             stderr=subprocess.STDOUT,
+            start_new_session=True,  # so that a test can send a signal to all of them
+            preexec_fn=_take_back_interrupt,
         )
+
+    @property
+    def worker(self) -> int:
+        """The process id of gunicorn's newest worker."""
+        return int(self.output.split("Booting worker with pid: ")[-1].split()[0])
 
     @property
     def output(self) -> str:

@@ -11,7 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.events import event, success
-from tests.raw_http import CHUNKED, ODD_REQUESTS, exchange, is_well, request, statuses
+from tests.raw_http import (
+    CHUNKED,
+    ODD_REQUESTS,
+    assert_well,
+    exchange,
+    request,
+    statuses,
+)
 from tests.server import Server, measured, server
 from tests.slack_stub import Answer, SlackStub, slack_stub
 
@@ -35,7 +42,7 @@ def test_what_is_hardly_http_is_answered_without_5xx_or_traceback(
     service: Server, sent: bytes, answers: list[int]
 ) -> None:
     assert statuses(exchange(service, sent)) == answers
-    is_well(service)
+    assert_well(service)
 
 
 GOOD = request(
@@ -85,8 +92,7 @@ def test_after_all_that_the_service_is_well_and_its_memory_flat(
 ) -> None:
     def memory() -> int:
         """Resident kilobytes of the worker."""
-        worker = service.output.split("Booting worker with pid: ")[1].split()[0]
-        status = Path(f"/proc/{worker}/status").read_text()
+        status = Path(f"/proc/{service.worker}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0])
 
     def garbage(n: int) -> None:
@@ -94,11 +100,11 @@ def test_after_all_that_the_service_is_well_and_its_memory_flat(
         service.deliver(data=b"x" * 200_000, headers={"Authorization": "wrong"})
 
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(garbage, range(60)))
+        list(pool.map(garbage, range(160)))  # each of 72 threads grows a stack, once
         before = memory()
         list(pool.map(garbage, range(160)))
     assert memory() - before < 20_000
-    is_well(service)
+    assert_well(service)
     assert service.deliver([event()]).status_code == 200
     assert slack.messages
 
@@ -112,7 +118,7 @@ def test_a_body_that_is_cut_short_is_not_taken_for_a_whole_one(
         request(line, b"Content-Length: %d" % (2 * len(line))),
         request(b"%x\r\n%b\r\n" % (len(line), line), CHUNKED),
     ):
-        assert statuses(exchange(service, framed)) == [400]
+        assert not statuses(exchange(service, framed))
     assert len(slack.posts) == posted
 
 

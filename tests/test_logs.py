@@ -76,18 +76,6 @@ def test_a_short_secret_is_not_redacted(capsys: pytest.CaptureFixture[str]) -> N
     assert capsys.readouterr().out.endswith(" INFO status=200 1234567 [secret]\n")
 
 
-def test_gunicorns_loggers_are_redacted_too(capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("gunicorn.error", "gunicorn.access"):
-        logger = logging.getLogger(name)
-        logger.propagate = False
-        logger.addHandler(logging.StreamHandler())
-        logs.configure("INFO", ["the-secret"])
-        logger.warning("Invalid request: %s", "Authorization the-secret")
-        shown = capsys.readouterr()
-        assert shown.out.endswith(" WARNING Invalid request: Authorization [secret]\n")
-        assert not shown.err
-
-
 def test_the_development_server_says_where_it_listens_and_what_to_do(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

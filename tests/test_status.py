@@ -4,7 +4,7 @@ import pytest
 
 from message import Message
 from slack import Outcome, Verdict
-from status import UNREACHED_AFTER, WARN_EVERY, Status
+from status import UNREACHED_AFTER, Status
 
 START = 1795341606.0  # 2026-11-22T10:00:06Z
 OK = Outcome(Verdict.ACCEPTED, "ok", 200)
@@ -104,13 +104,3 @@ def test_a_slack_that_cannot_be_reached_is_told_after_ten_minutes(
     assert status.line() == (503, reason)
     post(status, OK)
     assert status.line()[0] == 200
-
-
-def test_wrong_tokens_are_warned_of_once_a_minute_with_their_count(
-    status: Status, clock: Clock
-) -> None:
-    assert [status.note_wrong_token() for _ in range(5)] == [1, 0, 0, 0, 0]
-    clock.now += WARN_EVERY
-    assert [status.note_wrong_token() for _ in range(3)] == [5, 0, 0]
-    clock.now += 10 * WARN_EVERY
-    assert status.note_wrong_token() == 3

@@ -55,9 +55,7 @@ def stormed(
             assert slack.events == STORM + 1  # it took along what was collected
             again = running.deliver([event(user_name="lost.")])
             assert "next digest" in again.text
-            worker = int(
-                running.output.split("Booting worker with pid: ")[1].split()[0]
-            )
+            worker = running.worker
             running.process.send_signal(
                 signal.SIGSTOP
             )  # so that it cannot stop the worker kindly

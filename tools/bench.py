@@ -17,7 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,9 +25,16 @@ from typing import Any
 
 import requests
 
+from connections import REQUEST_TIMEOUT
 from events import read_events
 from filters import read_filter
 from message import build_message, encode
+from tests.attackers import (
+    ONE_BYTE,
+    SILENT_BODY,
+    held_connections,
+    stream_of_connections,
+)
 from tests.events import event, success
 from tests.server import TOKEN, Server, procfile_command, server
 from tests.slack_stub import events_in, slack_stub
@@ -78,6 +85,11 @@ ROUND_SECONDS = 0.5  # short, so that whatever else the machine does hits both
 WARM_UP_SECONDS = 1.0
 DELIVERY_SIZES = (1, 100)  # events
 MIN_THROUGHPUT_RATIO = 0.8  # nobody waits for these answers
+
+# Good deliveries beside attackers without a token.
+GOOD_DELIVERIES = 100
+GOOD_INTERVAL = 0.03  # seconds; so all are done before the attackers are cut off
+MAX_ATTACKED_ANSWER = 0.5  # seconds, p99
 
 MAX_MEMORY = 90.0  # MiB
 MAX_STORM_MEMORY = 95.0  # MiB, which are 100 MB
@@ -167,7 +179,7 @@ def main() -> None:
     print()
     print("| Measurement | Service | Beside | Ratio | Target | |")
     print("|---|---|---|---|---|---|", flush=True)
-    for measure in (formatting, lone_alerts, loads, storms, masses):
+    for measure in (formatting, lone_alerts, loads, storms, masses, attacks):
         for row in measure():
             print(row.markdown(), flush=True)
 
@@ -388,6 +400,47 @@ def masses() -> Iterator[Row]:
         target=f"< {MAX_STORM_MEMORY:g}",
         met=met,
     )
+
+
+def attacks() -> Iterator[Row]:
+    """The answers to good deliveries while attackers hold or open many connections."""
+    with server(SLACK_WEBHOOK_URL="console:") as service:
+        ways: dict[str, AbstractContextManager[None]] = {
+            "no attack": nullcontext(),
+            "820 connections of one byte": held_connections(service, 820, ONE_BYTE),
+            "20 silent bodies a second": _grown(service, 20, SILENT_BODY),
+            "60 connections of one byte a second": _grown(service, 60, ONE_BYTE),
+        }
+        for name, attack in ways.items():
+            with attack:
+                seconds = _time_good_deliveries(service)
+            p99 = _percentile(seconds, 99)
+            yield Row(
+                f"Good deliveries beside {name}, p99",
+                f"{_milliseconds(p99)} ms",
+                f"p50 {_milliseconds(statistics.median(seconds))} ms",
+                target=f"< {MAX_ATTACKED_ANSWER * 1000:.0f} ms",
+                met=p99 < MAX_ATTACKED_ANSWER,
+            )
+
+
+@contextmanager
+def _grown(service: Server, per_second: float, sent: bytes) -> Iterator[None]:
+    """A stream of connections that has as many open as the service lets it have."""
+    with stream_of_connections(service, per_second, sent):
+        time.sleep(REQUEST_TIMEOUT + 1)
+        yield
+
+
+def _time_good_deliveries(service: Server) -> list[float]:
+    """Seconds of deliveries without alerts, each on a connection of its own."""
+    seconds = []
+    for _ in range(GOOD_DELIVERIES):
+        started = time.monotonic()
+        assert service.deliver([success()]).status_code == 204
+        seconds.append(time.monotonic() - started)
+        time.sleep(GOOD_INTERVAL)
+    return seconds
 
 
 def _deliver_as_auth0(service: Server, body: list[dict[str, Any]]) -> int:

@@ -1,10 +1,16 @@
-"""The yardstick of tests/bench.py: a Flask view that does no more than parse the body."""
+"""The yardstick of bench.py: a Flask view that does no more than parse the body."""
 
 import json
 
 from flask import Flask, Response, request
 
+from outbox import Outbox
+from slack import Outcome, Verdict
+
 app = Flask(__name__, static_folder=None)
+# What worker.py asks the application for.
+app.extensions["is_authorized"] = lambda _authorization: True
+app.extensions["outbox"] = Outbox(lambda *_: {}, lambda _: Outcome(Verdict.ACCEPTED), 0)
 
 
 @app.post("/api/logs")

@@ -1,0 +1,311 @@
+"""Connections: how long a client may take, how much it may send, what it is told.
+
+waitress receives requests in one loop and hands them to its threads when they are whole
+(https://docs.pylonsproject.org/projects/waitress/en/stable/design.html). Its extension
+points are the classes that a channel, which is its word for a client's connection, is
+made of; this module has a subclass of each:
+
+    Connection     a request has REQUEST_TIMEOUT to come in, an answer has ANSWER_TIMEOUT
+                   to be taken, an idle connection is kept for IDLE_TIMEOUT
+    Request        keeps a body in memory only for a client that has the token
+    Answer         a 204 does not end the connection
+    ErrorAnswer    says what is wrong with a request, and quotes nothing of it
+
+Connections live in the loop's thread. Threads only run `service` and close bodies.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from io import BytesIO
+from typing import Any
+
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
+from waitress.task import ErrorTask, WSGITask
+from waitress.utilities import BadRequest, Error
+
+from events import MAX_BODY
+
+REQUEST_TIMEOUT = 5.0  # seconds for a request, head and body; Auth0's take some ms
+ANSWER_TIMEOUT = 5.0  # seconds for a client to take its answer
+# Seconds that an idle connection is kept for the client's next delivery. Heroku's router
+# keeps it for 90 s, and would otherwise reuse a connection that we have closed
+# (https://devcenter.heroku.com/articles/http-routing#keepalives).
+IDLE_TIMEOUT = 95.0
+# Bytes of a body that are read to its end and thrown away: a client that is cut off while
+# it sends does not hear the answer. A longer one is cut off.
+MAX_DRAINED = 4 * MAX_BODY
+MAX_BODIES = 100 * 1024 * 1024  # bytes of all bodies that are kept at a time
+
+TOO_SLOW = f"the request took over {REQUEST_TIMEOUT:g} s to come in"
+# What a client is told about a request that waitress cannot read, by the answer's status.
+ERRORS = {
+    400: "this is not an HTTP request that this service can read, or not one at a time",
+    413: f"the body is over {MAX_BODY} bytes (10 MiB)",
+    431: "the request's head is too long",
+    500: "internal error",
+    501: "send the body as it is, or with Transfer-Encoding: chunked",
+    503: "too many large deliveries at once; please send it again",
+}
+
+log = logging.getLogger(__name__)
+
+
+class Door:
+    """Who may send a body, and how much memory all bodies take together."""
+
+    def __init__(self, is_authorized: Callable[[str], bool]) -> None:
+        self.is_authorized = is_authorized  # asked with the Authorization header
+        self._lock = threading.Lock()
+        self._held = 0  # bytes
+
+    def hold(self, size: int) -> bool:
+        """Reserve memory for that many bytes; returns whether there is so much left."""
+        with self._lock:
+            if self._held + size > MAX_BODIES:
+                return False
+            self._held += size
+            return True
+
+    def release(self, size: int) -> None:
+        """Give back memory that `hold` has reserved."""
+        with self._lock:
+            self._held -= size
+
+
+class Body(BytesIO):
+    """A request's body, as the application reads it; closing it frees the memory.
+
+    It has the methods of waitress.buffers.OverflowableBuffer that waitress calls, and
+    replaces it, because that one writes what is large to a temporary file.
+    """
+
+    def __init__(self, door: Door, wanted: bool) -> None:
+        super().__init__()
+        self.size = 0  # bytes that came in, kept or not
+        self.crowded_out = False  # it was dropped because there was no memory for it
+        self._door = door
+        self._wanted = wanted
+        self._held = 0  # bytes
+
+    def append(self, data: bytes) -> None:
+        """Take what came in; the position stays at the beginning, for the reader."""
+        self.size += len(data)
+        if not self._wanted:
+            return
+        if self.size > MAX_BODY:
+            self._drop()
+        elif self._door.hold(len(data)):
+            self._held += len(data)
+            self.seek(0, 2)
+            self.write(data)
+            self.seek(0)
+        else:
+            self.crowded_out = True
+            self._drop()
+
+    def _drop(self) -> None:
+        self._wanted = False
+        self.truncate(0)
+        self._release()
+
+    def _release(self) -> None:
+        self._door.release(self._held)
+        self._held = 0
+
+    def __len__(self) -> int:
+        return self.size
+
+    def getfile(self) -> "Body":
+        """The file that the application reads."""
+        return self
+
+    def close(self) -> None:
+        """Free the memory; may be called again."""
+        self._release()
+        super().close()
+
+
+class Unavailable(Error):
+    """waitress's form of an answer 503."""
+
+    code = 503
+    reason = "Service Unavailable"
+
+
+class Request(HTTPRequestParser):
+    """A request that is coming in."""
+
+    completed: bool
+    empty: bool
+    authorized = False  # the head is in, and has the token
+    whole_since = 0.0  # when the last byte of it came in, by the monotonic clock
+
+    def __init__(self, door: Door, is_next: bool, adj: Any) -> None:
+        super().__init__(adj)
+        self._door = door
+        self._is_next = is_next  # it comes behind one that is not answered yet
+
+    def parse_header(self, header_plus: bytes) -> None:
+        """Read the head, and decide whether the body that follows it is kept."""
+        super().parse_header(header_plus)
+        authorization = self.headers.get("AUTHORIZATION", "")
+        self.authorized = self._door.is_authorized(authorization)
+        if self.body_rcv is not None:
+            self.body_rcv.buf = Body(self._door, wanted=self.authorized)
+        if self.chunked and "CONTENT_LENGTH" in self.headers:
+            # A proxy in front may have believed the other one (RFC 9112, 6.1).
+            raise ParsingError("two lengths")
+
+    def received(self, data: bytes) -> int:
+        """Take bytes of the request; returns how many of them belong to it."""
+        if self._is_next:
+            # Few bytes can hold very many requests, and each of them takes memory.
+            return self._refuse(data)
+        consumed: int = super().received(data)
+        if self.empty:
+            return self._refuse(data)
+        if self.completed:
+            self.whole_since = time.monotonic()
+            if self.body_rcv is not None and self.body_rcv.buf.crowded_out:
+                self.error = Unavailable("")
+        return consumed
+
+    def _refuse(self, data: bytes) -> int:
+        """Be a bad request, to which all these bytes belong."""
+        self.error = BadRequest("")
+        self.empty = False
+        self.completed = True
+        return len(data)
+
+
+class Answer(WSGITask):
+    """The application's answer to a request."""
+
+    def get_environment(self) -> dict[str, Any]:
+        """The WSGI environment, with the time from which the application counts."""
+        environ: dict[str, Any] = super().get_environment()
+        environ["connections.whole_since"] = self.request.whole_since
+        return environ
+
+    def set_close_on_finish(self) -> None:
+        """Have the connection closed after the answer; not for the want of a length.
+
+        waitress closes after each answer without a Content-Length. A 204 must not have
+        one (RFC 9110, 8.6), and most deliveries are answered 204.
+        """
+        connection = self.request.headers.get("CONNECTION", "").lower()
+        kept = self.version == "1.1" and connection != "close"
+        if not (kept and self.status.startswith("204")):
+            super().set_close_on_finish()
+
+
+class ErrorAnswer(ErrorTask):
+    """The answer to a request that never reaches the application."""
+
+    def execute(self) -> None:
+        """Write a line that says what is wrong. waitress's own would quote the request."""
+        error = self.request.error
+        self.status = f"{error.code} {error.reason}"
+        self.response_headers.append(("Content-Type", "text/plain; charset=utf-8"))
+        if error.code == 503:
+            self.response_headers.append(("Retry-After", "1"))
+        self.set_close_on_finish()
+        body = f"{ERRORS[error.code]}\n".encode()
+        self.content_length = len(body)
+        self.write(body)
+
+
+class Connection(HTTPChannel):
+    """A client's connection."""
+
+    task_class = Answer
+    error_task_class = ErrorAnswer
+
+    def __init__(self, door: Door, server: Any, *args: Any, **settings: Any) -> None:
+        self._door = door
+        self.since = time.monotonic()  # when what it does now began
+        self._has_answered = False  # at least one request
+        self._in_service = False  # a thread is at work for it
+        super().__init__(server, *args, **settings)
+
+    @property
+    def is_served(self) -> bool:
+        """Whether it has a request that is whole, but not answered yet."""
+        return bool(self.requests) or self._in_service
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it waits for its client to send something."""
+        return not self.is_served and not self.total_outbufs_len
+
+    def parser_class(self, adj: Any) -> Request:
+        """The request that begins to come in."""
+        return Request(self._door, is_next=bool(self.requests), adj=adj)
+
+    def received(self, data: bytes) -> bool:
+        """Take what came in. A request's time counts from its first byte."""
+        if self.request is None and self._has_answered:
+            self.since = time.monotonic()
+        taken: bool = super().received(data)
+        return taken
+
+    def service(self) -> None:
+        """Answer a request; called in a thread."""
+        self._in_service = True
+        try:
+            super().service()
+        finally:
+            self.since = time.monotonic()
+            self._has_answered = True
+            self._in_service = False
+
+    def is_overdue(self, now: float) -> bool:
+        """Whether its client had the time that it gets."""
+        if self.is_served:
+            return False
+        if not self.is_waiting:
+            return now > self.since + ANSWER_TIMEOUT
+        if self.request is not None or not self._has_answered:
+            return now > self.since + REQUEST_TIMEOUT
+        return now > self.since + IDLE_TIMEOUT
+
+    def time_out(self) -> None:
+        """Close it; a client that was too slow with its request is told so."""
+        if self.request is not None and self.is_waiting:
+            if self.request.authorized:
+                log.warning("delivery status=408 reason=%r", TOO_SLOW)
+            self.send(_TOO_SLOW_ANSWER, do_close=False)
+        self.handle_close()
+
+    def handle_close(self) -> None:
+        """Close it; what it sent of a request is let go."""
+        if self.request is not None:
+            self.request.close()
+        super().handle_close()
+
+
+_TOO_SLOW_ANSWER = (
+    "HTTP/1.1 408 Request Timeout\r\n"
+    "Connection: close\r\n"
+    "Content-Type: text/plain; charset=utf-8\r\n"
+    f"Content-Length: {len(TOO_SLOW) + 1}\r\n"
+    f"\r\n{TOO_SLOW}\n"
+).encode()
+
+
+def close_overdue(connections: Iterable[Connection], now: float) -> None:
+    """Close the connections whose clients had their time."""
+    for connection in connections:
+        if connection.is_overdue(now):
+            connection.time_out()
+
+
+def close_longest_waiting(connections: Iterable[Connection], count: int) -> None:
+    """Close so many connections, of which nobody misses an answer."""
+    waiting = [connection for connection in connections if connection.is_waiting]
+    waiting.sort(key=lambda connection: connection.since)
+    for connection in waiting[:count]:
+        connection.handle_close()
