@@ -95,7 +95,7 @@ def advice(outcome: Outcome) -> str:
     if outcome.verdict is Verdict.UNAVAILABLE:
         return "nothing, if it passes; else see https://slack-status.com and this machine's network"
     if outcome.verdict is Verdict.MALFORMED:
-        return "please report this as a bug; it goes out as plain text or mere counts"
+        return "please report this as a bug; it goes out as mere counts"
     check_url = (
         "check SLACK_WEBHOOK_URL: copy it again from Slack, https://api.slack.com/apps"
     )

@@ -227,16 +227,16 @@ def test_a_redelivery_is_answered_and_not_posted_again(
     assert len(slack.calls) == 1
 
 
-def test_a_refusal_falls_back_to_plain_text(
+def test_a_refusal_falls_back_to_counts(
     client: FlaskClient, slack: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outbox, "INTERVAL", 0.0)
     slack.replace("POST", WEBHOOK, status=400, body="invalid_attachments")
     slack.add("POST", WEBHOOK, body="ok")
     assert deliver(client, [event()]).status_code == 200
-    full, plain = posted(slack)
+    full, counts = posted(slack)
     assert "attachments" in full
-    assert "Wrong email or password. [type: fp]" in plain["text"]
+    assert "Failed Login (Incorrect Password)" in counts["text"]
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"])

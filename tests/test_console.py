@@ -67,7 +67,7 @@ def test_colours_only_on_a_terminal(
     assert "*" not in shown
 
 
-def test_shows_the_plain_form_too() -> None:
+def test_shows_a_message_of_mere_counts_too() -> None:
     assert (
         console.render({"text": "a &lt;b&gt; &amp;lt;"}, colours=False)
         == "\na <b> &lt;"

@@ -56,13 +56,11 @@ def test_a_connection_dropped_after_acceptance_doubles_rather_than_loses(
     assert len(slack.messages) == 2
 
 
-def test_a_malformed_message_goes_out_as_plain_text(
-    own: Server, slack: SlackStub
-) -> None:
+def test_a_malformed_message_goes_out_as_counts(own: Server, slack: SlackStub) -> None:
     slack.script(Answer(400, "invalid_attachments"))
     assert own.deliver([event()]).status_code == 200
     (message,) = slack.messages
-    assert "Wrong email or password. [type: fp]" in message["text"]
+    assert "Failed Login (Incorrect Password)" in message["text"]
     assert "attachments" not in message
 
 

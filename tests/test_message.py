@@ -12,17 +12,18 @@ from hypothesis import strategies as st
 from alerts import DEFAULT_FIELDS, FIELDS, Alert
 from filters import read_filter
 from message import (
+    ATTEMPTS,
     MAX_ATTACHMENTS,
     MAX_BYTES,
     MAX_SINGLE,
     MAX_TEXT,
-    ROOMS,
     build_message,
     encode,
 )
 from tests.events import event
 
 EVERYTHING, _ = read_filter("*")
+ROOM = ATTEMPTS[0][0]  # characters of a title, and of a value
 LOGS = "https://manage.auth0.com/dashboard/eu/acme/logs/"
 
 
@@ -730,14 +731,14 @@ def test_a_cut_is_marked_and_splits_nothing(character: str, shift: int) -> None:
         type="f", description=long, user_name=long, client_name=long, client_id=long
     )
     for limit, text in (
-        (ROOMS[0] - len(" [type: f]"), built["title"].removesuffix(" [type: f]")),
-        (ROOMS[0] - len("``"), (field(built, "User") or "").strip("`")),
+        (ROOM - len(" [type: f]"), built["title"].removesuffix(" [type: f]")),
+        (ROOM - len("``"), (field(built, "User") or "").strip("`")),
     ):
         assert limit - 15 < len(text) <= limit
         assert text.endswith("…")
         assert re.fullmatch(r"\.*(a*|(&amp;)*|(&lt;)*|\U0001f600*)…", text)
     client = field(built, "Client") or ""
-    assert len(client) <= ROOMS[0]
+    assert len(client) <= ROOM
     assert re.fullmatch(r"`[^`]+…` `[^`]+…`", client)
 
 
@@ -878,15 +879,15 @@ def check(message: dict[str, Any], events: int) -> None:
             "[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e]", text
         )
     for built in message["attachments"]:
-        assert len(built["title"]) <= ROOMS[0]
+        assert len(built["title"]) <= ROOM
         assert len(built.get("text", "")) <= MAX_TEXT
         assert len(built.get("footer", "")) <= 100
-        assert len(built["fallback"]) <= ROOMS[0]
+        assert len(built["fallback"]) <= ROOM
         assert re.fullmatch(
             r"https://manage\.auth0\.com/[!-~]+", built.get("title_link", LOGS)
         )
         for shown in built.get("fields", []):
-            assert len(shown["value"]) <= ROOMS[0]
+            assert len(shown["value"]) <= ROOM
             assert shown["value"].count("`") % 2 == 0
 
 
@@ -896,45 +897,6 @@ def test_any_events_make_a_safe_bounded_message_that_counts_them(
 ) -> None:
     message = build_message(alerts(*({"data": data} for data in events)), fields)
     check(message, len(events))
-
-
-@given(few | floods)
-def test_the_plain_form_of_any_message_is_safe_and_bounded(
-    events: list[dict[str, Any]],
-) -> None:
-    plain = build_message(alerts(*({"data": data} for data in events)), form="plain")
-    assert len(plain["text"]) <= MAX_TEXT
-    assert not re.search(r"[<>]|&(?!amp;|lt;|gt;)", plain["text"])
-    assert json.loads(encode(plain)) == plain
-
-
-def test_a_long_plain_form_ends_between_two_events() -> None:
-    many = alerts(*[event(type=f"f{n}", description="x" * 500) for n in range(9)])
-    text = build_message(many, form="plain")["text"]
-    assert MAX_TEXT - 500 < len(text) <= MAX_TEXT
-    assert text.endswith("\n…")
-    for line in text.splitlines()[1:-1]:
-        assert line.startswith(("• xxx", LOGS))
-
-
-def test_the_plain_form_says_the_same() -> None:
-    two = alerts(event(log_id="1"), event(log_id="2", type="f", description=""))
-    assert build_message(two, form="plain") == {
-        "text": "Auth0 log alert 2 events in acme: 1 × fp, 1 × f\n"
-        "• Wrong email or password. [type: fp] · Failed Login (Incorrect Password)"
-        " · Client: Default App aI61p8I8aFjmYRliLWgvM9ev97kCCNDB · User: neo@example.com"
-        " · Connection: Username-Password-Authentication · IP: 203.0.113.9"
-        " · acme · 2026-11-22 10:00:05 UTC\n"
-        f"{LOGS}1\n"
-        "• Failed Login [type: f] · Cause: Wrong email or password."
-        " · Client: Default App aI61p8I8aFjmYRliLWgvM9ev97kCCNDB · User: neo@example.com"
-        " · Connection: Username-Password-Authentication · IP: 203.0.113.9"
-        " · acme · 2026-11-22 10:00:05 UTC\n"
-        f"{LOGS}2",
-        "mrkdwn": False,
-        "unfurl_links": False,
-        "unfurl_media": False,
-    }
 
 
 def test_the_counts_hold_nothing_that_anyone_typed() -> None:

@@ -231,7 +231,7 @@ def test_a_refusal_reaches_all_it_carried_and_is_not_retried() -> None:
     assert len(world.posts) == 2
 
 
-def test_a_malformed_message_is_sent_once_more_as_plain_text_a_second_later() -> None:
+def test_a_malformed_message_is_sent_once_more_as_counts_a_second_later() -> None:
     world = World(MALFORMED)
     world.arrive(0, "a", "1")
     world.arrive(5, "b", "2")
@@ -239,30 +239,30 @@ def test_a_malformed_message_is_sent_once_more_as_plain_text_a_second_later() ->
     assert world.verdict("a") is Verdict.ACCEPTED
     assert world.posted == ["1", "1", "2"]
     assert world.starts == pytest.approx([0, 0.1 + INTERVAL, 5])
-    assert world.forms == ["full", "plain", "full"]
+    assert world.forms == ["full", "counts", "full"]
 
 
 def test_what_is_malformed_in_every_form_but_mere_counts_is_delivered_with_its_neighbours() -> (
     None
 ):
-    world = World(OK, MALFORMED, MALFORMED)
+    world = World(OK, MALFORMED)
     world.arrive(0.0, "first", "0")
     world.arrive(0.1, "poison", "1")
     world.arrive(0.2, "neighbour", "2")
     world.arrive(9.0, "later", "3")
     world.run()
     assert all(world.verdict(name) is Verdict.ACCEPTED for name in world.answers)
-    assert world.forms == ["full", "full", "plain", "counts", "full"]
-    assert world.starts == pytest.approx([0, 1.1, 2.2, 3.3, 9])
+    assert world.forms == ["full", "full", "counts", "full"]
+    assert world.starts == pytest.approx([0, 1.1, 2.2, 9])
 
 
 def test_what_is_malformed_even_as_counts_is_refused() -> None:
-    world = World(MALFORMED, MALFORMED, MALFORMED)
+    world = World(MALFORMED, MALFORMED)
     world.arrive(0, "a", "1")
     world.arrive(20, "b", "2")
     world.run()
     assert world.outcome("a") == MALFORMED
-    assert world.forms == ["full", "plain", "counts", "full"]
+    assert world.forms == ["full", "counts", "full"]
 
 
 def test_refusals_are_logged_with_advice_and_log_ids(
@@ -277,16 +277,16 @@ def test_refusals_are_logged_with_advice_and_log_ids(
     assert record.getMessage().endswith("log_ids=9001,9002")
 
 
-def test_the_fallback_to_plain_text_is_logged_as_it_was(
+def test_the_fallback_to_counts_is_logged_as_it_was(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.INFO)
     world = World(MALFORMED)
     world.arrive(0, "a", "1")
     world.run()
-    full, plain = (record.getMessage() for record in caplog.records)
+    full, counts = (record.getMessage() for record in caplog.records)
     assert " collected=0 form=full slack=400 ms=100 outcome=malformed" in full
-    assert " collected=0 form=plain slack=200 ms=100 outcome=accepted" in plain
+    assert " collected=0 form=counts slack=200 ms=100 outcome=accepted" in counts
 
 
 def test_a_message_is_logged_with_how_many_deliveries_it_carried(
