@@ -200,7 +200,8 @@ def _deliver(
         log.warning("delivery skipped=%d items: %s", skipped, NO_EVENT)
     if not alerts:
         return answer(204)
-    delivery = outbox.deliver(alerts, deadline)
+    delivery = outbox.put(alerts, deadline)
+    outbox.wait(delivery)
     return _answer_to_delivery(delivery, record)
 
 
@@ -218,7 +219,7 @@ def _answer_to_delivery(delivery: Delivery, record: DeliveryRecord) -> Response:
     outcome = delivery.outcome or Outcome(Verdict.UNAVAILABLE)
     record.collected = delivery.collected
     record.slack = outcome.status or "none"
-    wait = math.ceil(outcome.retry_after or 1)
+    wait = math.ceil(delivery.wait_seconds or 1)
     if outcome.verdict is Verdict.UNAVAILABLE:
         reason = f"{outcome.reason}; not delivered, please send it again"
         raise http.ServiceUnavailable(reason, retry_after=wait)

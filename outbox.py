@@ -1,41 +1,46 @@
 """The outbox: what waits for Slack, and the one thread that sends it.
 
-Requests put a delivery in and wait for its outcome until their deadline. The sender, started by the
-first of them, posts one message at a time for all that wait, a second after Slack's last answer, so
-each delivery learns the true outcome of the message that carried it. What can wait for the digest
-(digest.py) is collected and answered at once, and stays collected until Slack has accepted it.
+A request puts its delivery in, and waits for the outcome until its deadline. The sender
+is a thread that is started when something is due and ends when nothing is left. It
+posts one message at a time for all that waits, a second after Slack's last answer, so
+that each delivery learns the true outcome of the message that carried it. What can wait
+for the digest (digest.py) is collected and answered at once, and stays collected until
+Slack has accepted it.
 
-The outbox alone owns what waits, what is collected, what Slack accepted, and when it may be posted
-to again. No lock is held while posting.
+The outbox alone owns what waits, what is collected, what Slack accepted, and when it
+may be posted to again. All of it is read and changed under one lock, which is not held
+while a message is built and posted.
 """
 
 import logging
 import math
+import re
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Any
 
 from alerts import Alert
-from digest import Digest, key
+from digest import Digest, Key, key
 from message import FORMS, Message
 from slack import Outcome, Verdict, advice
 
 # Seconds between two posts; Slack takes one message a second per webhook
-# (https://docs.slack.dev/apis/web-api/rate-limits). They count from Slack's answer to the one
-# before: only that proves that it had arrived, however long it travelled.
+# (https://docs.slack.dev/apis/web-api/rate-limits). They count from Slack's answer to
+# the post before: only the answer proves that the post had arrived.
 INTERVAL = 1.0
 MIN_POST = 1.0  # seconds that a delivery must have left when a post takes it
-LOST_AFTER = (
-    60.0  # seconds; a post that takes longer is given up, and a new sender started
-)
-MAX_PAUSE = 4  # seconds; the pause after a failed post grows by 1 up to this
+# Seconds; a post that takes longer is given up, and a new sender is started.
+LOST_AFTER = 60.0
+MAX_PAUSE = 4  # seconds; the pause after failed posts grows by 1 up to this
+LAST_TRY = 2.0  # seconds before the end of `close`, when even a hold is not obeyed
 MAX_WAITING = 64  # deliveries; gunicorn.conf.py has threads for them and some more
-MAX_REMEMBERED = 50_000  # log_ids that Slack accepted; no less than a delivery may hold
+MAX_REMEMBERED = 50_000  # log_ids that Slack accepted; at least all of one message
 MAX_LOGGED = 100  # log_ids in one line; platforms cut lines at about 10 kB
+MAX_LOGGED_TYPES = 10  # in one line
+
 FULL = Outcome(Verdict.UNAVAILABLE, "too many deliveries at once")
 BEHIND = Outcome(
     Verdict.UNAVAILABLE, "Slack has not answered the message before this one yet"
@@ -54,10 +59,23 @@ class Delivery:
 
     alerts: Sequence[Alert]
     deadline: float  # on the outbox's clock: the request must be answered by then
+    repeated: int = 0  # alerts that had been posted or collected before it came
     collected: int = 0  # alerts that go out with the digest
-    outcome: Outcome | None = (
-        None  # retry_after: until the digest, or until it may be sent again
-    )
+    form: int = 0  # in FORMS: how the next message looks that carries it
+    outcome: Outcome | None = None  # None while it waits or is in flight
+    # Seconds until the digest goes out, if ACCEPTED; until another try, if UNAVAILABLE.
+    wait_seconds: float = 0.0
+
+
+@dataclass(eq=False)
+class Batch:
+    """What one message carries."""
+
+    deliveries: list[Delivery]
+    alerts: list[Alert]  # those of the digest first
+    collected: int  # alerts of the digest
+    form: int  # in FORMS
+    started: float
 
 
 class Outbox:
@@ -68,246 +86,383 @@ class Outbox:
         build: Build,
         send: Send,
         digest_seconds: float,
+        max_waiting: int = MAX_WAITING,
+        channel: str = "",
         clock: Callable[[], float] = time.monotonic,
         changed: threading.Condition | None = None,
-        thread: Callable[..., Any] = threading.Thread,
+        thread: Callable[..., threading.Thread] = threading.Thread,
     ) -> None:
-        self._build, self._send, self._clock, self._thread = build, send, clock, thread
+        self._build = build
+        self._send = send
+        self._max_waiting = max_waiting
+        self._channel = channel  # its name in the log, if there are several
+        self._clock = clock
         self._changed = changed or threading.Condition()  # all waiting is done on it
+        self._thread = thread
         self._digest = Digest(digest_seconds)
         self._waiting: list[Delivery] = []
-        self._in_flight: list[Delivery] = []
-        self._posting_since = math.inf
-        self._sender: object | None = None  # stands for the thread that sends
-        self._accepted: dict[
-            str, None
-        ] = {}  # a set that remembers its order, oldest first
-        self._trouble: Outcome | None = (
-            None  # the last post's, unless Slack accepted it
-        )
-        self._failures = 0  # posts since Slack last took one, or said why it does not
-        self._form = (
-            0  # of the next message: the next one after what Slack calls malformed
-        )
+        self._in_flight: Batch | None = None
+        self._sender: threading.Thread | None = None
+        self._accepted: dict[str, None] = {}  # log_ids, as a set that knows the oldest
+        self._trouble: Outcome | None = None  # the last post's, unless it was accepted
+        self._failures = 0  # posts since Slack last said yes or no
+        # When Slack refused the last message in all its forms. What is collected goes
+        # out with the next delivery then, or is tried again after the longest wait.
+        self._refused_at: float | None = None
         self._not_before = -math.inf  # when the next post may start
         self._stopping = False
+        self._last_try = -math.inf  # while it stops: until then a hold is obeyed
 
-    def deliver(self, alerts: Sequence[Alert], deadline: float) -> Delivery:
-        """Have the alerts posted or collected; returns by the deadline, with the outcome.
+    def put(self, alerts: Sequence[Alert], deadline: float) -> Delivery:
+        """Put in a delivery, without waiting: `wait` gives it its outcome.
 
-        UNAVAILABLE carries the seconds after which to try again, and means that the alerts were
-        not posted, or that Slack's answer did not come in time.
+        The deadline is a time on the outbox's clock, for the answer to the request.
         """
-        delivery = Delivery(alerts, deadline)
         with self._changed:
-            self._waiting.append(delivery)
-            self._answer_without_a_post()
+            repeated = sum(map(self._has, alerts))
+            delivery = Delivery(alerts, deadline, repeated)
+            self._answer_at_once(delivery)
+            if delivery.outcome is None:
+                self._let_wait(delivery)
             self._wake_sender()
-            unanswered = [
-                d for d in self._waiting + self._in_flight if d.outcome is None
-            ]
-            if len(unanswered) > MAX_WAITING:
-                self._give_up(delivery, FULL)
-            while delivery.outcome is None:
-                self._wait(delivery)
         return delivery
 
+    def wait(self, delivery: Delivery) -> None:
+        """Wait until the delivery has its outcome; it has one by its deadline.
+
+        UNAVAILABLE means that its alerts were not posted, or that Slack's answer did
+        not come in time, and that they may be sent again after `wait_seconds`.
+        """
+        with self._changed:
+            while delivery.outcome is None:
+                if delivery in self._waiting:
+                    self._wait_for_a_post(delivery)
+                else:
+                    self._wait_for_slack(delivery)
+
     def stop(self) -> None:
-        """Collect nothing from now on, and have what is collected posted at once."""
+        """Collect nothing from now on, and post at once what is collected.
+
+        Does not wait. May be called more than once, and from a signal handler at any
+        time: the lock may be taken again by the thread that holds it.
+        """
         with self._changed:
             self._stopping = True
+            self._refused_at = None  # so that it is tried, whatever Slack said last
             self._wake_sender()
 
-    def is_collecting(self) -> bool:
-        """Whether an alert is collected that Slack has not accepted yet."""
-        return bool(self._digest.alerts)
+    def is_sending(self) -> bool:
+        """Whether something is collected that the sender has not given up to post."""
+        return bool(self._digest.alerts) and self._sender is not None
 
     def close(self, seconds: float) -> None:
-        """Post what is collected, within the seconds; what cannot be posted is logged as lost."""
-        with self._changed:
-            self._stopping, end = True, self._clock() + seconds
-            self._wake_sender()
-            while (
-                self._digest.alerts
-                and self._sender
-                and (left := end - self._clock()) > 0
-            ):
-                self._changed.wait(left)
-            lost = list(self._digest.alerts.values())
-        for i in range(0, len(lost), MAX_LOGGED):
-            some = lost[i : i + MAX_LOGGED]
-            types = dict(Counter(alert.code for alert in some))
-            log.error(
-                f"digest lost={len(some)} of {len(lost)} types={types} {_log_ids(some)}"
-            )
+        """Stop, and wait so many seconds at most until nothing is collected any more.
 
-    def _wait(self, delivery: Delivery) -> None:
-        """Wait for a change while it can help the delivery; after that, give it up."""
-        now, reason, end = self._clock(), LATE, delivery.deadline
-        if delivery in self._waiting:
-            reason = (
-                BEHIND if self._posting_since < math.inf else self._trouble or BEHIND
-            )
-            end = end - MIN_POST if self._not_before < end - MIN_POST else now
-        if now < end:
-            self._changed.wait(end - now)
+        What could not be posted is logged as lost.
+        """
+        now = self._clock()
+        end = now + seconds
+        with self._changed:
+            self._last_try = end - LAST_TRY
+            self._pause(self._not_before - now)
+            self.stop()
+            while self._digest.alerts and self._sender and self._clock() < end:
+                self._changed.wait(end - self._clock())
+            lost = list(self._digest.alerts.values())
+        channel = f" channel={self._channel}" if self._channel else ""
+        for start in range(0, len(lost), MAX_LOGGED):
+            some = lost[start : start + MAX_LOGGED]
+            count = f"{len(some)} of {len(lost)}"
+            what = f"types={_types(some)}{channel} {_log_ids(some)}"
+            log.error(f"digest lost={count} {what}")
+
+    def _let_wait(self, delivery: Delivery) -> None:
+        """Let a delivery wait for a post, if it is not one too many."""
+        unanswered = list(self._waiting)
+        if self._in_flight:
+            unanswered += self._in_flight.deliveries
+        if sum(one.outcome is None for one in unanswered) < self._max_waiting:
+            self._waiting.append(delivery)
         else:
-            self._give_up(delivery, reason)
+            self._give_up(delivery, FULL)
+
+    def _wait_for_a_post(self, delivery: Delivery) -> None:
+        """Wait while a post can still take the delivery; after that, withdraw it."""
+        latest = delivery.deadline - MIN_POST
+        if self._clock() < latest and self._not_before < latest:
+            self._changed.wait(latest - self._clock())
+        else:
+            self._withdraw(delivery)
+
+    def _wait_for_slack(self, delivery: Delivery) -> None:
+        """Wait for the answer to the post that carries the delivery."""
+        if self._clock() < delivery.deadline:
+            self._changed.wait(delivery.deadline - self._clock())
+        else:
+            self._give_up(delivery, LATE)
+
+    def _withdraw(self, delivery: Delivery) -> None:
+        """Give up a delivery before a post took it, so that no later one doubles it."""
+        self._waiting.remove(delivery)
+        reason = BEHIND
+        if self._trouble and not self._in_flight:
+            reason = replace(self._trouble, verdict=Verdict.UNAVAILABLE)
+        self._give_up(delivery, reason)
 
     def _give_up(self, delivery: Delivery, reason: Outcome) -> None:
-        """Answer a delivery; if it was not posted yet, no later post will double it."""
-        if delivery in self._waiting:
-            self._waiting.remove(delivery)
-        left = max(self._not_before - self._clock(), INTERVAL)
-        delivery.outcome = replace(reason, retry_after=left)
+        delivery.outcome = reason
+        delivery.wait_seconds = max(self._not_before - self._clock(), INTERVAL)
 
-    def _answer_without_a_post(self) -> None:
-        """Answer the waiting deliveries that bring nothing new, or that join the digest."""
-        now, digest = self._clock(), self._digest
-        for delivery in list(self._waiting):
-            if all(map(self._has, delivery.alerts)):
-                delivery.outcome = Outcome(Verdict.ACCEPTED, "posted before")
-            elif (
-                not self._trouble
-                and not self._stopping
-                and digest.takes(delivery.alerts, now)
-            ):
-                new = self._new_alerts([delivery])
-                digest.alerts.update(new)
-                delivery.collected = len(new)
-                due = max(digest.due(), self._not_before, now) - now
-                delivery.outcome = Outcome(
-                    Verdict.ACCEPTED, "collected", retry_after=due
-                )
-        self._waiting = [
-            delivery for delivery in self._waiting if delivery.outcome is None
-        ]
+    def _answer_at_once(self, delivery: Delivery) -> None:
+        """Answer a delivery that brings nothing new or can wait for the digest."""
+        now = self._clock()
+        if all(map(self._has, delivery.alerts)):
+            delivery.outcome = Outcome(Verdict.ACCEPTED, "posted before")
+        elif self._can_collect(delivery):
+            new = self._new_alerts([delivery])
+            self._digest.collect(new)
+            delivery.collected = len(new)
+            delivery.outcome = Outcome(Verdict.ACCEPTED, "collected")
+            due = max(self._digest.due(), self._not_before, now)
+            delivery.wait_seconds = due - now
+
+    def _can_collect(self, delivery: Delivery) -> bool:
+        """Whether the delivery can wait, and there is a sender to post it later."""
+        if self._trouble or self._stopping:
+            return False
+        if not self._digest.takes(delivery.alerts, self._clock()):
+            return False
+        return self._sender is not None or self._start_sender()
 
     def _has(self, alert: Alert) -> bool:
+        """Whether the alert was accepted by Slack, or is collected."""
         return alert.log_id in self._accepted or alert.log_id in self._digest.alerts
 
-    def _new_alerts(self, deliveries: list[Delivery]) -> dict[str | int, Alert]:
+    def _new_alerts(self, deliveries: list[Delivery]) -> dict[Key, Alert]:
         """The deliveries' alerts by key, without those accepted or collected before."""
-        alerts = (alert for delivery in deliveries for alert in delivery.alerts)
-        return {key(alert): alert for alert in alerts if not self._has(alert)}
+        new: dict[Key, Alert] = {}
+        for delivery in deliveries:
+            for alert in delivery.alerts:
+                if not self._has(alert):
+                    new[key(alert)] = alert
+        return new
+
+    # The sender.
 
     def _wake_sender(self) -> None:
-        """Have a sender look at what is due: a new one where there is none, or one is lost."""
-        lost = self._clock() > self._posting_since + LOST_AFTER
-        if self._due() < math.inf and (lost or not self._sender):
-            self._in_flight, self._posting_since, self._sender = [], math.inf, object()
-            try:
-                self._thread(
-                    target=self._send_all, args=(self._sender,), daemon=True
-                ).start()
-            except (
-                RuntimeError
-            ):  # the machine has no thread to give; the next delivery asks again
-                self._sender = None
-                log.exception("message waits: no thread to send it")
+        """Have a sender look at what is due; a new one if there is none or it hangs."""
         self._changed.notify_all()
+        batch = self._in_flight
+        hangs = batch is not None and self._clock() > batch.started + LOST_AFTER
+        if self._due() < math.inf and (hangs or not self._sender):
+            self._start_sender()
 
-    def _send_all(self, sender: object) -> None:
-        """The sender: posts what is due, when it is due, until there is nothing left."""
-        with self._changed:
-            while self._sender is sender and (due := self._due()) < math.inf:
-                if (left := due - self._clock()) > 0:
-                    self._changed.wait(left)
-                else:
-                    self._send_message()
-            if self._sender is sender:  # else it was given up
-                self._sender = None
-            self._changed.notify_all()
-
-    def _send_message(self) -> None:
-        """Post a message for all that waits; the lock is released meanwhile."""
-        batch, collected = self._waiting, len(self._digest.alerts)
-        alerts = [*self._digest.alerts.values(), *self._new_alerts(batch).values()]
-        self._waiting, self._in_flight, self._posting_since = [], batch, self._clock()
-        self._changed.release()
+    def _start_sender(self) -> bool:
+        """Start a sender in the place of the one before; returns whether there is one."""
+        self._in_flight = None
+        self._sender = None
         try:
-            outcome = self._post(batch, alerts, collected)
-        finally:
-            self._changed.acquire()
-        self._settle(batch, alerts, outcome)
-        self._changed.notify_all()
+            sender = self._thread(target=self._send_all, daemon=True)
+            sender.start()  # it waits for the lock
+        except RuntimeError:  # the machine has no thread to give
+            log.exception("message waits for the next delivery: no thread to send it")
+            return False
+        self._sender = sender
+        return True
+
+    def _is_given_up(self) -> bool:
+        """Whether another sender has taken the place of this thread."""
+        return self._sender is not threading.current_thread()
+
+    def _send_all(self) -> None:
+        """The sender: posts what is due, when it is due, until nothing is left."""
+        with self._changed:
+            try:
+                while not self._is_given_up() and self._due() < math.inf:
+                    self._send_what_is_due()
+            except Exception:
+                log.exception("sender failed: a bug in this service, please report it")
+                self._not_before = self._clock() + MAX_PAUSE
+            finally:
+                if not self._is_given_up():
+                    self._sender = None
+                    self._in_flight = None
+                self._wake_sender()  # for what is left after an error
+
+    def _send_what_is_due(self) -> None:
+        """Post a message, or wait until one is due or something changes."""
+        now = self._clock()
+        due = self._due()
+        if now < due:
+            self._changed.wait(due - now)
+            return
+        late = [one for one in self._waiting if one.deadline - MIN_POST <= now]
+        for delivery in late:
+            self._withdraw(delivery)
+        if not late:
+            self._send_message()
 
     def _due(self) -> float:
         """When the next message may go out; infinity while there is nothing to send."""
-        refused = self._trouble and not self._failures and not self._form
-        if not self._waiting and (refused or not self._digest.alerts):
+        if self._waiting:
+            return self._not_before
+        if not self._digest.alerts:
             return math.inf
-        at_once = self._waiting or self._stopping
-        return (
-            self._not_before if at_once else max(self._not_before, self._digest.due())
+        if self._stopping:
+            return self._not_before if self._refused_at is None else math.inf
+        due = self._digest.due()
+        if self._refused_at is not None:
+            due = self._refused_at + self._digest.seconds
+        return max(self._not_before, due)
+
+    def _send_message(self) -> None:
+        """Post a message for all that waits; the lock is released meanwhile."""
+        batch = self._take_batch()
+        self._in_flight = batch
+        self._changed.release()
+        try:
+            outcome = self._post(batch)
+        finally:
+            self._changed.acquire()
+        self._settle(batch, outcome)
+        self._changed.notify_all()
+
+    def _take_batch(self) -> Batch:
+        """Take all that waits and all that is collected."""
+        digest = self._digest
+        deliveries = self._waiting
+        self._waiting = []
+        new = self._new_alerts(deliveries)
+        forms = [delivery.form for delivery in deliveries]
+        if digest.alerts:
+            forms.append(digest.form)
+        return Batch(
+            deliveries=deliveries,
+            alerts=[*digest.alerts.values(), *new.values()],
+            collected=len(digest.alerts),
+            form=max(forms),
+            started=self._clock(),
         )
 
-    def _post(
-        self, batch: list[Delivery], alerts: list[Alert], collected: int
-    ) -> Outcome:
+    def _post(self, batch: Batch) -> Outcome:
         """Build a message, post it, and log what became of it."""
-        form, started = FORMS[self._form], self._clock()
         try:
-            outcome = self._send(self._build(alerts, form=form, digest=collected > 0))
+            message = self._build(
+                batch.alerts, form=FORMS[batch.form], digest=batch.collected > 0
+            )
+            outcome = self._send(message)
         except Exception as error:
             log.exception("message failed: a bug in this service, please report it")
-            outcome = Outcome(
-                Verdict.MALFORMED, f"internal error ({type(error).__name__})"
-            )
-        line = (
-            f"message deliveries={len(batch)} alerts={len(alerts)} collected={collected}"
-            f" form={form} slack={outcome.status or 'none'}"
-            f" ms={(self._clock() - started) * 1000:.0f} outcome={outcome.verdict.value}"
-        )
+            reason = f"internal error ({type(error).__name__})"
+            outcome = Outcome(Verdict.MALFORMED, reason)
+        line = self._line(batch, outcome)
         if outcome.verdict is Verdict.ACCEPTED:
             log.info(line)
         elif outcome.verdict is Verdict.UNAVAILABLE:
             log.warning(f"{line} reason={outcome.reason!r}")
         else:
             why = f"reason={outcome.reason!r} advice={advice(outcome)!r}"
-            log.error(f"{line} {why} {_log_ids(alerts)}")
+            log.error(f"{line} {why} {_log_ids(batch.alerts)}")
         return outcome
 
-    def _settle(
-        self, batch: list[Delivery], alerts: list[Alert], outcome: Outcome
-    ) -> None:
+    def _line(self, batch: Batch, outcome: Outcome) -> str:
+        """What the log says of each message."""
+        facts = {
+            "deliveries": len(batch.deliveries),
+            "alerts": len(batch.alerts),
+            "collected": batch.collected,
+            "form": FORMS[batch.form],
+            "slack": outcome.status or "none",
+            "ms": round((self._clock() - batch.started) * 1000),
+            "outcome": outcome.verdict.value,
+            "types": _types(batch.alerts),
+        }
+        if self._channel:
+            facts["channel"] = self._channel
+        return "message " + " ".join(f"{name}={fact}" for name, fact in facts.items())
+
+    def _settle(self, batch: Batch, outcome: Outcome) -> None:
         """Record what became of a batch; what may still pass waits again."""
         if outcome.verdict is Verdict.ACCEPTED:
-            self._digest.posted(alerts, self._clock())
-            self._accepted.update(
-                (alert.log_id, None) for alert in alerts if alert.log_id
-            )
-            forgotten = max(len(self._accepted) - max(MAX_REMEMBERED, len(alerts)), 0)
-            for log_id in list(islice(self._accepted, forgotten)):
-                del self._accepted[log_id]
-        again = False
-        if (
-            self._in_flight is batch
-        ):  # else it was given up, and says nothing of what came since
-            self._in_flight, self._posting_since = [], math.inf
-            again = self._set_pace(outcome)
-        unanswered = [delivery for delivery in batch if delivery.outcome is None]
+            self._remember(batch)
+        unanswered = [one for one in batch.deliveries if one.outcome is None]
+        if self._is_given_up():
+            # Its answer says nothing of what was posted since, but Slack counts it.
+            again = False
+            self._not_before = max(self._not_before, self._clock() + INTERVAL)
+        else:
+            self._in_flight = None
+            again = self._set_pace(batch, outcome)
         if again:
-            self._waiting[:0] = unanswered
+            self._waiting = unanswered + self._waiting
         else:
             for delivery in unanswered:
                 delivery.outcome = outcome
-        self._answer_without_a_post()
+        for delivery in list(self._waiting):
+            self._answer_at_once(delivery)
+            if delivery.outcome is not None:
+                self._waiting.remove(delivery)
 
-    def _set_pace(self, outcome: Outcome) -> bool:
-        """Say when and in which form to post next; returns whether the same may still pass."""
-        malformed = outcome.verdict is Verdict.MALFORMED
-        self._trouble = None if outcome.verdict is Verdict.ACCEPTED else outcome
-        self._failures = (
-            self._failures + 1 if outcome.verdict is Verdict.UNAVAILABLE else 0
-        )
-        self._form = (self._form + 1) % len(FORMS) if malformed else 0
-        pause = max(outcome.retry_after or min(self._failures, MAX_PAUSE), INTERVAL)
-        self._not_before = self._clock() + pause
-        return self._failures > 0 or self._form > 0
+    def _remember(self, batch: Batch) -> None:
+        """Note what Slack has accepted; forget the oldest."""
+        for alert in batch.alerts:
+            if alert.log_id:
+                self._accepted[alert.log_id] = None
+        self._digest.posted(batch.alerts, self._clock())
+        remembered = max(MAX_REMEMBERED, len(batch.alerts))
+        too_many = max(len(self._accepted) - remembered, 0)
+        for log_id in list(islice(self._accepted, too_many)):
+            del self._accepted[log_id]
+
+    def _set_pace(self, batch: Batch, outcome: Outcome) -> bool:
+        """Say when and how to post next; returns whether the same may still pass."""
+        self._refused_at = None
+        if outcome.verdict is Verdict.ACCEPTED:
+            self._trouble = None
+            self._failures = 0
+            self._pause(INTERVAL)
+            return False
+        self._trouble = outcome
+        if outcome.verdict is Verdict.UNAVAILABLE:
+            self._failures += 1
+            pause = outcome.retry_after or min(self._failures, MAX_PAUSE)
+            self._pause(max(pause, INTERVAL))
+            return True
+        self._failures = 0
+        self._pause(INTERVAL)
+        next_form = batch.form + 1
+        if outcome.verdict is Verdict.MALFORMED and next_form < len(FORMS):
+            self._set_form(batch, next_form)
+            return True
+        self._set_form(batch, 0)
+        self._refused_at = self._clock()
+        return False
+
+    def _set_form(self, batch: Batch, form: int) -> None:
+        """Say how the next message looks that carries any of what this one carried."""
+        for delivery in batch.deliveries:
+            delivery.form = form
+        if batch.collected:
+            self._digest.form = form
+
+    def _pause(self, seconds: float) -> None:
+        """Post nothing for so many seconds; a stop has a last try before its end."""
+        now = self._clock()
+        if now < self._last_try:
+            seconds = min(seconds, max(self._last_try - now, INTERVAL))
+        self._not_before = now + seconds
 
 
-def _log_ids(alerts: list[Alert]) -> str:
-    return "log_ids=" + ",".join(
-        alert.log_id for alert in alerts[:MAX_LOGGED] if alert.log_id
-    )
+def _log_ids(alerts: Sequence[Alert]) -> str:
+    log_ids = [alert.log_id for alert in alerts[:MAX_LOGGED] if alert.log_id]
+    return "log_ids=" + ",".join(log_ids)
+
+
+def _types(alerts: Sequence[Alert]) -> str:
+    """The most frequent log types; unknown ones may be anything anyone typed."""
+    counts = Counter(alert.code for alert in alerts)
+    types = []
+    for code, count in counts.most_common(MAX_LOGGED_TYPES):
+        safe = re.sub(r"[^A-Za-z0-9_-]", "_", code)
+        types.append(f"{safe}:{count}")
+    return ",".join(types)

@@ -44,10 +44,12 @@ MAX_HEAD = 32 * 1024  # bytes of a request line and headers; Auth0's have about 
 RECEIVED_BYTES = 16 * 1024  # of a client, before the next one has its turn
 WAKE_EVERY = 0.25  # seconds; so soon the loop notices a signal or an overdue client
 
-# Seconds from the signal to the end, for the requests and for what is collected.
+# Seconds from the signal in which requests are answered and what is collected is posted.
 # gunicorn.conf.py gives the process 20, Heroku 30
 # (https://devcenter.heroku.com/articles/dynos#shutdown).
-STOP_WITHIN = 18.0
+STOP_WITHIN = 15.0
+# Seconds after that, in which what is collected is tried once more, whatever Slack said.
+LAST_TRY_WITHIN = 3.0
 # Seconds where gunicorn is in a hurry: it kills its workers 2 s after a second signal.
 HURRY_WITHIN = 1.5
 
@@ -150,11 +152,11 @@ class WaitressWorker(Worker):
                 break
             close_longest_waiting(self.connections(), count=len(self.files))
             self.serve_for_a_moment()
-        self.outbox.close(0)
+        self.outbox.close(0 if self.hurry else LAST_TRY_WITHIN)
 
     def has_work(self) -> bool:
-        """Whether a request is not answered yet, or an alert is collected."""
-        if self.outbox.is_collecting():
+        """Whether a request is not answered yet, or an alert is to be posted."""
+        if self.outbox.is_sending():
             return True
         return any(not connection.is_waiting for connection in self.connections())
 

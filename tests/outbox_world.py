@@ -1,6 +1,6 @@
-"""A world for the outbox, in virtual time: Slack answers as scripted, deliveries come when told."""
+"""A world for the outbox, in virtual time: Slack and the deliveries are scripted."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -26,7 +26,7 @@ def alert(log_id: Any, code: str = "f") -> Alert:
 
 
 class World:
-    """An outbox, a Slack that answers as scripted, and deliveries that arrive when told."""
+    """An outbox, a Slack and deliveries that do what the test says."""
 
     def __init__(
         self, *script: Outcome | BaseException, seconds: float = 0.1, digest: float = 0
@@ -40,10 +40,22 @@ class World:
         self.shown: list[Any] = []  # the log_ids of the messages that Slack accepted
         self.in_flight = 0
         self.stopped_at = 0.0
-        self.virtual = (digest, self.time.clock, self.time, self.time.thread)
-        self.outbox = Outbox(self.build, self.send, *self.virtual)
+        self.digest = digest
+        self.outbox = self.make_outbox()
         self.answers: dict[str, tuple[float, Delivery]] = {}  # by name: when, and what
         self._arrivals: list[Any] = []
+
+    def make_outbox(self, **options: Any) -> Outbox:
+        """An outbox in virtual time that posts to this Slack, unless told otherwise."""
+        defaults: dict[str, Any] = {
+            "build": self.build,
+            "send": self.send,
+            "digest_seconds": self.digest,
+            "clock": self.time.clock,
+            "changed": self.time,
+            "thread": self.time.thread,
+        }
+        return Outbox(**defaults | options)
 
     def build(self, alerts: Sequence[Alert], form: str, digest: bool) -> Message:
         assert not self.time._is_owned()  # type: ignore[attr-defined] # no lock is held
@@ -77,18 +89,19 @@ class World:
         repeat: bool = False,
         code: str = "f",
     ) -> None:
-        """A delivery of alerts of one type; `repeat` it until it is accepted, as Auth0 does."""
+        """A delivery of alerts of one type; `repeat`: until accepted, as Auth0 does."""
 
         def request() -> None:
             self.time.sleep(at)
             while True:
                 alerts = [alert(log_id, code) for log_id in log_ids]
-                delivery = self.outbox.deliver(alerts, self.time.now + budget)
+                delivery = self.outbox.put(alerts, self.time.now + budget)
+                self.outbox.wait(delivery)
                 assert delivery.outcome
                 self.answers[name] = (self.time.now, delivery)
                 if not repeat or delivery.outcome.verdict is Verdict.ACCEPTED:
                     return
-                self.time.sleep(delivery.outcome.retry_after or 1)
+                self.time.sleep(delivery.wait_seconds or 1)
 
         self._arrivals.append(request)
 
@@ -102,10 +115,14 @@ class World:
 
         self._arrivals.append(close)
 
+    def at_once(self, function: Callable[[], object]) -> None:
+        """Run a function from the start, beside the deliveries."""
+        self._arrivals.append(function)
+
     def storm(
         self, count: int, start: float = 0.0, every: float = 1.2, code: str = "f"
     ) -> None:
-        """Deliveries of one alert each, one after the other; by default each one finds the pace."""
+        """Deliveries of one alert each; by default each is posted by itself."""
         for n in range(count):
             self.arrive(
                 start + n * every,

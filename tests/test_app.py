@@ -236,7 +236,7 @@ def test_a_refusal_falls_back_to_counts(
     assert deliver(client, [event()]).status_code == 200
     full, counts = posted(slack)
     assert "attachments" in full
-    assert "Failed Login (Incorrect Password)" in counts["text"]
+    assert "Slack refused the details" in counts["text"]
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"])
@@ -416,7 +416,8 @@ def test_a_line_per_delivery(
     assert lines == [
         "WARNING delivery skipped=1 items: an event is a JSON object with an object `data` that has"
         " a string `type`",
-        "INFO message deliveries=1 alerts=1 collected=0 form=full slack=200 ms=? outcome=accepted",
+        "INFO message deliveries=1 alerts=1 collected=0 form=full slack=200 ms=? outcome=accepted"
+        " types=fp:1",
         "INFO delivery status=200 events=3 alerts=2 skipped=1 collected=0 slack=200 ms=?",
         "INFO delivery status=204 events=1 alerts=0 skipped=0 ms=?",
         "INFO delivery status=400 reason='the body is not JSON: Expecting property name enclosed in"

@@ -1,12 +1,13 @@
-"""The digest, in virtual time: each sentence of its rule, and what may go wrong meanwhile."""
+"""The digest, in virtual time: each sentence of its rule, and what may go wrong."""
 
 import logging
+from typing import Any
 
 import pytest
 
 from digest import BURST, MAX_COLLECTED, NEWS_AFTER
 from message import Message
-from outbox import MAX_WAITING, Outbox
+from outbox import LAST_TRY, MAX_WAITING
 from slack import Outcome, Verdict
 from tests.outbox_world import FAILED, MALFORMED, NO_SERVICE, OK, World, limited
 
@@ -14,7 +15,7 @@ EMPTY_AT = 1.2 * BURST  # seconds; a storm of World has emptied the bucket then
 
 
 def stormy(*script: object, digest: float = 60, **options: float) -> World:
-    """A world in which the channel has seen type f ten times, and the bucket is empty."""
+    """A world in which the channel has seen type f ten times; the bucket is empty."""
     world = World(*[OK] * BURST, *script, digest=digest, **options)  # type: ignore[arg-type]
     world.storm(BURST, every=world.seconds + 1.1)
     return world
@@ -38,7 +39,7 @@ def test_what_joins_the_digest_is_answered_at_once_and_told_when_it_goes_out() -
     world.run()
     assert world.answered_at("repeat") == 20
     assert world.answers["repeat"][1].collected == 3
-    assert world.outcome("repeat").retry_after == pytest.approx(60.1 - 20)
+    assert world.answers["repeat"][1].wait_seconds == pytest.approx(60.1 - 20)
     assert world.posts[-1] == (pytest.approx(60.1), ["a", "b", "c"])
 
 
@@ -135,7 +136,7 @@ def test_five_thousand_are_not_kept_waiting() -> None:
     world.run()
     assert world.posts[BURST][0] == pytest.approx(20.4)
     assert len(world.posts[BURST][1]) == MAX_COLLECTED
-    assert world.outcome("4").retry_after == 0  # at once
+    assert world.answers["4"][1].wait_seconds == 0  # at once
     assert world.answered_at("5") == pytest.approx(20.9)  # there was no room until then
     assert world.collected() == ["0", "1", "2", "3", "4", "5"]
     assert len(world.shown) == len(set(world.shown)) == BURST + 6000
@@ -194,7 +195,7 @@ def test_a_digest_that_slack_refuses_is_kept_for_the_next_message(
     world = stormy(*refusal, *refusal, OK)
     world.storm(3, start=20)
     world.arrive(90, "refused too", "1", budget=20)
-    world.arrive(200, "accepted", "2")
+    world.arrive(100, "accepted", "2")
     world.run()
     first = ["f20.0", "f20.1", "f20.2"]
     posts = [log_ids for _, log_ids in world.posts[BURST:]]
@@ -213,6 +214,40 @@ def test_a_malformed_digest_goes_out_in_another_form() -> None:
     world.run()
     assert world.forms[BURST:] == ["full", "counts"]
     assert world.shown[-1] == "1"
+
+
+@pytest.mark.parametrize("refusal", [[NO_SERVICE], [MALFORMED] * 2])
+def test_a_digest_that_slack_refuses_is_tried_again_after_each_longest_wait(
+    refusal: list[object],
+) -> None:
+    world = stormy(*refusal, *refusal, OK)
+    world.storm(3, start=20)
+    world.run()
+    first = ["f20.0", "f20.1", "f20.2"]
+    tries = len(refusal)
+    assert [log_ids for _, log_ids in world.posts[BURST:]] == [first] * (2 * tries + 1)
+    assert world.forms[BURST:] == [*["full", "counts"][:tries] * 2, "full"]
+    starts = world.starts[BURST::tries]
+    refused = 60 + tries * 0.1 + (tries - 1) * 1.0  # after the digest's start, at 60.1
+    assert starts == pytest.approx([60.1, 60.1 + refused, 60.1 + 2 * refused])
+
+
+def test_without_a_thread_to_send_it_later_nothing_is_collected() -> None:
+    world = stormy()
+    threads = iter([True] * BURST + [False, False])
+
+    def no_thread_for_a_while(**options: Any) -> Any:
+        if not next(threads, True):
+            raise RuntimeError("can't start new thread")
+        return world.time.thread(**options)
+
+    world.outbox = world.make_outbox(thread=no_thread_for_a_while)
+    world.arrive(20, "without a thread", "1", budget=5)
+    world.arrive(30, "with a thread", "2")
+    world.run()
+    assert world.collected() == ["with a thread"]
+    assert world.verdict("without a thread") is Verdict.UNAVAILABLE
+    assert world.shown[BURST:] == ["2"]
 
 
 # No doubles.
@@ -256,6 +291,49 @@ def test_a_stop_posts_the_digest_at_once() -> None:
     assert world.stopped_at == pytest.approx(25.1)
 
 
+@pytest.mark.parametrize("refusal", [[NO_SERVICE], [MALFORMED] * 2])
+def test_a_stop_tries_once_what_was_refused_before(refusal: list[object]) -> None:
+    world = stormy(*refusal)
+    world.arrive(20, "repeat", "1")
+    world.stop(70)  # it was refused at 60, and would be tried at 120
+    world.run()
+    assert world.posts[-1] == (70, ["1"])
+    assert world.stopped_at == pytest.approx(70.1)
+
+
+def test_a_stop_may_come_twice_before_the_wait_and_holds_up_nothing() -> None:
+    world = stormy()
+    world.storm(3, start=20)
+
+    def stop() -> None:
+        for moment in (25.0, 25.05, 26.0):
+            world.time.sleep(moment - world.time.now)
+            world.outbox.stop()
+            assert world.time.now == moment
+
+    world.at_once(stop)
+    world.arrive(25.01, "after", "1")
+    world.stop(27)
+    world.run()
+    posts = [(25, ["f20.0", "f20.1", "f20.2"]), (pytest.approx(26.1), ["1"])]
+    assert world.posts[BURST:] == posts
+    assert world.stopped_at == 27
+
+
+def test_a_stop_from_a_signal_handler_while_the_lock_is_held() -> None:
+    world = stormy()
+    world.arrive(20, "repeat", "1")
+
+    def handler() -> None:
+        world.time.sleep(25)
+        with world.time:  # as the thread that the signal interrupts
+            world.outbox.stop()
+
+    world.at_once(handler)
+    world.run()
+    assert world.posts[BURST:] == [(25, ["1"])]
+
+
 def test_a_stop_during_which_slack_refuses_the_digest_is_not_held_up() -> None:
     world = stormy(NO_SERVICE)
     world.arrive(20, "repeat", "1")
@@ -273,7 +351,7 @@ def test_a_stop_behind_a_post_that_never_ends_posts_the_digest_anew() -> None:
         world.seconds = 2000.0 if len(world.posts) == BURST else 0.1
         return send(message)
 
-    world.outbox = Outbox(world.build, hanging, *world.virtual)
+    world.outbox = world.make_outbox(send=hanging)
     world.arrive(20, "repeat", "1")
     world.stop(500)
     world.run()
@@ -299,7 +377,9 @@ def test_nothing_is_collected_while_the_service_stops() -> None:
     assert world.answered_at("after") == pytest.approx(26.2)
 
 
-@pytest.mark.parametrize("answers", [[limited(300)], [FAILED] * 9, [NO_SERVICE]])
+@pytest.mark.parametrize(
+    "answers", [[limited(300)] * 2, [FAILED] * 9, [NO_SERVICE] * 2]
+)
 def test_a_stop_that_cannot_post_the_digest_says_what_is_lost(
     answers: list[object], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -313,10 +393,10 @@ def test_a_stop_that_cannot_post_the_digest_says_what_is_lost(
     assert world.stopped_at <= 71
     lost = [r.getMessage() for r in caplog.records if "lost=" in r.getMessage()]
     assert lost[0].startswith(
-        "digest lost=100 of 151 types={'f': 100} log_ids=0,1,2,3,"
+        "digest lost=100 of 151 types=f:100 log_ids=0,1,2,3,",
     )
     assert lost[1].startswith(
-        "digest lost=51 of 151 types={'f': 50, 'limit_wc': 1} log_ids=100,101,"
+        "digest lost=51 of 151 types=f:50,limit_wc:1 log_ids=100,101,"
     )
     assert lost[1].endswith(",149,y")
     assert len(lost) == 2
@@ -329,3 +409,16 @@ def test_a_stop_while_slack_limits_waits_for_what_passes_in_time() -> None:
     world.run()
     assert world.shown[-1] == "1"
     assert world.stopped_at == pytest.approx(60.2 + 5 + 0.1)
+
+
+@pytest.mark.parametrize("before_the_stop", [True, False])
+def test_a_stop_while_slack_limits_for_longer_tries_once_before_its_end(
+    before_the_stop: bool,
+) -> None:
+    world = stormy(limited(300))
+    world.arrive(20, "repeat", "1")
+    world.stop(61 if before_the_stop else 59)
+    world.run()
+    assert world.shown[-1] == "1"
+    end = world.stopped_at - 0.1
+    assert end == pytest.approx((61 if before_the_stop else 59) + 10 - LAST_TRY)

@@ -1,4 +1,4 @@
-"""The outbox under contention, in virtual time: nothing lost, nothing doubled, nobody wedged."""
+"""The outbox under contention, in virtual time: nothing lost, doubled or wedged."""
 
 import itertools
 import logging
@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from alerts import Alert
+from digest import Digest
 from message import Message
 from outbox import (
     INTERVAL,
@@ -69,7 +70,7 @@ def test_posts_start_a_second_apart_also_when_formatting_takes_long() -> None:
         world.time.sleep(next(slow))
         return build(alerts, form, digest)
 
-    world.outbox = Outbox(slow_build, world.send, *world.virtual)
+    world.outbox = world.make_outbox(build=slow_build)
     world.arrive(0.0, "a", "1")
     world.arrive(0.1, "b", "2")
     world.run()
@@ -193,10 +194,10 @@ def test_429_beyond_the_budget_is_answered_at_once_with_the_seconds_left() -> No
     world.run()
     assert world.answered_at("a") == pytest.approx(0.1)
     assert world.outcome("a").reason == "Slack's rate limit is reached"
-    assert world.outcome("a").retry_after == pytest.approx(60)
+    assert world.answers["a"][1].wait_seconds == pytest.approx(60)
     assert world.outcome("a").status == 429
     assert world.answered_at("b") == 20
-    assert world.outcome("b").retry_after == pytest.approx(40.1)
+    assert world.answers["b"][1].wait_seconds == pytest.approx(40.1)
     assert world.verdict("c") is Verdict.ACCEPTED
     assert world.posts == [(0, ["1"]), (pytest.approx(60.1), ["3"])]
 
@@ -242,18 +243,22 @@ def test_a_malformed_message_is_sent_once_more_as_counts_a_second_later() -> Non
     assert world.forms == ["full", "counts", "full"]
 
 
-def test_what_is_malformed_in_every_form_but_mere_counts_is_delivered_with_its_neighbours() -> (
-    None
-):
+def test_what_is_malformed_in_full_goes_out_as_counts_with_its_neighbours() -> None:
     world = World(OK, MALFORMED)
     world.arrive(0.0, "first", "0")
     world.arrive(0.1, "poison", "1")
     world.arrive(0.2, "neighbour", "2")
-    world.arrive(9.0, "later", "3")
+    world.arrive(1.5, "neighbour of the counts", "3")
+    world.arrive(9.0, "later", "4")
     world.run()
     assert all(world.verdict(name) is Verdict.ACCEPTED for name in world.answers)
+    assert world.posts == [
+        (0, ["0"]),
+        (pytest.approx(1.1), ["1", "2"]),
+        (pytest.approx(2.2), ["1", "2", "3"]),
+        (9, ["4"]),
+    ]
     assert world.forms == ["full", "full", "counts", "full"]
-    assert world.starts == pytest.approx([0, 1.1, 2.2, 9])
 
 
 def test_what_is_malformed_even_as_counts_is_refused() -> None:
@@ -263,6 +268,19 @@ def test_what_is_malformed_even_as_counts_is_refused() -> None:
     world.run()
     assert world.outcome("a") == MALFORMED
     assert world.forms == ["full", "counts", "full"]
+
+
+@pytest.mark.parametrize("seconds", [8.5, 9.5])
+def test_the_form_of_a_message_that_was_refused_late_does_not_stick(
+    seconds: float,
+) -> None:
+    """Too late to try the counts; with 9.5 s the delivery is answered by then."""
+    world = World(MALFORMED, seconds=seconds)
+    world.arrive(0, "poison", "1")
+    world.arrive(15, "unrelated", "2")
+    world.run()
+    assert world.verdict("poison") is Verdict.UNAVAILABLE
+    assert world.forms == ["full", "full"]
 
 
 def test_refusals_are_logged_with_advice_and_log_ids(
@@ -302,18 +320,97 @@ def test_a_message_is_logged_with_how_many_deliveries_it_carried(
     assert lines == [
         (
             "INFO",
-            "message deliveries=1 alerts=1 collected=0 form=full slack=200 ms=100 outcome=accepted",
+            "message deliveries=1 alerts=1 collected=0 form=full slack=200 ms=100"
+            " outcome=accepted types=f:1",
         ),
         (
             "WARNING",
             "message deliveries=2 alerts=3 collected=0 form=full slack=500 ms=100"
-            " outcome=unavailable reason='Slack failed: HTTP 500'",
+            " outcome=unavailable types=f:3 reason='Slack failed: HTTP 500'",
         ),
         (
             "INFO",
-            "message deliveries=2 alerts=3 collected=0 form=full slack=200 ms=100 outcome=accepted",
+            "message deliveries=2 alerts=3 collected=0 form=full slack=200 ms=100"
+            " outcome=accepted types=f:3",
         ),
     ]
+
+
+def test_the_line_has_the_most_frequent_log_types_and_nothing_that_breaks_it(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    world = World(seconds=0.5)
+    world.arrive(0.0, "first", "0", code="fp")
+    world.arrive(0.1, "a", "1", code="limit_wc")
+    world.arrive(0.2, "b", "2", "3", code="x y\n=,:")
+    for n in range(20):
+        world.arrive(0.3, f"{n}", f"{n}.1", f"{n}.2", f"{n}.3", code=f"type-{n % 10}")
+    world.run()
+    first, second = (record.getMessage() for record in caplog.records)
+    assert first.endswith(" outcome=accepted types=fp:1")
+    types = second.partition(" types=")[2].split(",")
+    assert sorted(types) == [f"type-{n}:6" for n in range(10)]
+    world.arrive(0, "c", "4", "5", code="x y\n=,:é")
+    world.run()
+    assert caplog.messages[-1].endswith(" types=x_y_____:2")
+
+
+def test_the_lines_of_a_channel_have_its_name(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    world = World(OK, NO_SERVICE)
+    world.outbox = world.make_outbox(channel="SECURITY")
+    world.arrive(0, "a", "1")
+    world.arrive(5, "b", "2")
+    world.run()
+    accepted, refused = caplog.messages
+    assert accepted.endswith(" types=f:1 channel=SECURITY")
+    assert " types=f:1 channel=SECURITY reason='no_service' advice=" in refused
+
+
+# Several channels: put into each, then waited for.
+
+
+def test_to_put_a_delivery_in_takes_no_time() -> None:
+    world = World()
+
+    def request() -> None:
+        delivery = world.outbox.put([alert("1")], BUDGET)
+        assert (world.time.now, delivery.outcome) == (0, None)
+        world.outbox.wait(delivery)
+        assert (world.time.now, delivery.outcome) == (0.1, OK)
+
+    world.time.run(request)
+
+
+def test_what_nobody_waits_for_is_posted_too_but_not_when_it_is_late() -> None:
+    world = World(OK, seconds=5)
+    late = []
+
+    def request() -> None:
+        world.outbox.put([alert("1")], BUDGET)
+        late.append(world.outbox.put([alert("2")], 6.5))
+        world.time.sleep(10)
+        world.outbox.put([alert("3")], 10 + BUDGET)
+        world.outbox.wait(late[0])
+
+    world.time.run(request)
+    assert world.posted == ["1", "3"]
+    assert late[0].outcome
+    assert late[0].outcome.verdict is Verdict.UNAVAILABLE
+
+
+def test_how_many_may_wait_is_the_channels_own() -> None:
+    world = World(seconds=5)
+    world.outbox = world.make_outbox(max_waiting=2)
+    world.arrive(0.0, "in flight", "1")
+    world.arrive(0.1, "waits", "2")
+    world.arrive(0.2, "too many", "3")
+    world.arrive(5.5, "room again", "4")
+    world.run()
+    assert world.outcome("too many").reason == "too many deliveries at once"
+    assert world.answered_at("too many") == 0.2
+    assert world.posted == ["1", "2", "4"]
 
 
 # No doubles.
@@ -328,6 +425,8 @@ def test_a_redelivery_is_counted_as_delivered_and_not_posted_again() -> None:
     assert world.posts == [(0, ["1", "2"]), (6, ["3"])]
     assert world.verdict("again") is Verdict.ACCEPTED
     assert world.answered_at("again") == 5
+    repeated = {name: one.repeated for name, (_, one) in world.answers.items()}
+    assert repeated == {"a": 0, "again": 2, "partly": 1}
 
 
 def test_a_repeat_within_a_delivery_is_posted_once() -> None:
@@ -408,7 +507,7 @@ def test_a_bug_in_building_a_message_still_lets_the_counts_through(
             raise ValueError("bug")
         return world.build(alerts, form, digest)
 
-    world.outbox = Outbox(faulty_build, world.send, *world.virtual)
+    world.outbox = world.make_outbox(build=faulty_build)
     world.arrive(0, "a", "1")
     world.run()
     assert world.verdict("a") is Verdict.ACCEPTED
@@ -417,7 +516,7 @@ def test_a_bug_in_building_a_message_still_lets_the_counts_through(
 
 
 def test_an_exception_reaches_every_waiter_and_wedges_nothing() -> None:
-    world = World(OK, *[ValueError("bug")] * 3)
+    world = World(OK, *[ValueError("bug")] * 2)
     world.arrive(0.0, "first", "0")
     world.arrive(0.1, "a", "1")
     world.arrive(0.2, "b", "2")
@@ -444,7 +543,7 @@ def test_a_post_that_never_ends_is_given_up_and_the_next_goes_out() -> None:
         world.seconds, world.in_flight = next(seconds, 0.1), 0
         return send(message)
 
-    world.outbox = Outbox(world.build, slow_first, *world.virtual)
+    world.outbox = world.make_outbox(send=slow_first)
     world.arrive(0, "lost", "1")
     world.arrive(30, "too early", "2")
     world.arrive(70, "after", "3")
@@ -457,7 +556,7 @@ def test_a_post_that_never_ends_is_given_up_and_the_next_goes_out() -> None:
 
 
 def test_a_given_up_post_that_ends_during_the_next_one_disturbs_nothing() -> None:
-    """Slack's late word is heard: what it accepted is remembered, what it refused says nothing."""
+    """What Slack accepted late is remembered; what it refused late says nothing."""
     for late in (OK, NO_SERVICE, limited(300)):
         world = World(late, OK)
         seconds = iter([LOST_AFTER + 15.0, 8.0, 0.1, 0.1])
@@ -469,7 +568,7 @@ def test_a_given_up_post_that_ends_during_the_next_one_disturbs_nothing() -> Non
             world.seconds, world.in_flight = next(s), 0
             return send(message)
 
-        world.outbox = Outbox(world.build, slow, *world.virtual)
+        world.outbox = world.make_outbox(send=slow)
         world.arrive(0, "lost", "1", budget=200)
         world.arrive(
             70, "next", "2", budget=20
@@ -515,7 +614,7 @@ def test_a_post_with_as_many_deliveries_as_may_wait_is_given_up_too() -> None:
         world.seconds, world.in_flight = next(seconds, 0.1), 0
         return send(message)
 
-    world.outbox = Outbox(world.build, slow_second, *world.virtual)
+    world.outbox = world.make_outbox(send=slow_second)
     world.arrive(0, "first", "first")
     for n in range(MAX_WAITING):
         world.arrive(5, f"{n}", f"{n}")
@@ -526,21 +625,64 @@ def test_a_post_with_as_many_deliveries_as_may_wait_is_given_up_too() -> None:
     assert world.verdict("after") is Verdict.ACCEPTED
 
 
+def test_an_error_in_the_sender_itself_wedges_nothing(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    world = World()
+    posted, errors = Digest.posted, iter([MemoryError("injected")])
+
+    def fails_once(*arguments: Any) -> None:
+        posted(*arguments)
+        if error := next(errors, None):
+            raise error
+
+    monkeypatch.setattr(Digest, "posted", fails_once)
+    world.arrive(0, "a", "1")
+    world.arrive(0.05, "waits meanwhile", "2")
+    world.arrive(20, "again", "1")
+    world.arrive(21, "later", "3")
+    world.run()
+    assert world.posts == [
+        (0, ["1"]),
+        (pytest.approx(0.1 + MAX_PAUSE), ["2"]),
+        (21, ["3"]),
+    ]
+    assert world.verdict("a") is Verdict.UNAVAILABLE
+    assert world.answered_at("a") == BUDGET
+    for name in ("waits meanwhile", "again", "later"):
+        assert world.verdict(name) is Verdict.ACCEPTED
+    assert "please report it" in caplog.text
+    assert "MemoryError: injected" in caplog.text
+
+
+def test_a_given_up_post_that_ends_late_starts_a_seconds_pause() -> None:
+    world = World()
+    send, seconds = world.send, iter([LOST_AFTER + 15.0])
+
+    def slow_first(message: Message) -> Outcome:
+        world.seconds, world.in_flight = next(seconds, 0.1), 0
+        return send(message)
+
+    world.outbox = world.make_outbox(send=slow_first)
+    world.arrive(0, "lost", "1")
+    world.arrive(70, "next", "2")
+    world.arrive(75.5, "after Slack's late answer", "3")
+    world.run()
+    assert world.posts == [(0, ["1"]), (70, ["2"]), (75 + INTERVAL, ["3"])]
+
+
 def test_without_a_thread_to_send_the_next_delivery_asks_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     world = World()
-    digest, clock, changed, thread = world.virtual
     refusals = iter([RuntimeError("can't start new thread")])
 
     def no_thread_at_first(**options: Any) -> Any:
         if refusal := next(refusals, None):
             raise refusal
-        return thread(**options)
+        return world.time.thread(**options)
 
-    world.outbox = Outbox(
-        world.build, world.send, digest, clock, changed, no_thread_at_first
-    )
+    world.outbox = world.make_outbox(thread=no_thread_at_first)
     world.arrive(0, "a", "1")
     world.arrive(5, "b", "2")
     world.run()
@@ -584,6 +726,7 @@ def test_real_threads_post_too() -> None:
         return OK
 
     outbox = Outbox(lambda alerts, **_: {"count": len(alerts)}, send, 0)
-    delivery = outbox.deliver([alert("1")], time.monotonic() + BUDGET)
+    delivery = outbox.put([alert("1")], time.monotonic() + BUDGET)
+    outbox.wait(delivery)
     assert delivery.outcome == OK
     assert posted == [{"count": 1}]

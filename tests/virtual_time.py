@@ -1,7 +1,8 @@
-"""Threads in virtual time: waiting costs nothing, and the clock moves only when all wait.
+"""Threads in virtual time: the clock moves when all of them wait.
 
-A simulation of discrete events with real threads and real locks. What the threads do between two
-waits takes no virtual time, so that a test can say to the millisecond when what happens.
+A simulation of discrete events with real threads and real locks. What the threads do
+between two waits takes no virtual time, so that a test can say to the millisecond when
+what happens.
 """
 
 import threading
@@ -23,8 +24,9 @@ class VirtualTime(threading.Condition):
         return self.now
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait for a notification or the timeout, as a condition does, in virtual time."""
+        """Wait for a notification or the timeout, as a condition does."""
         assert timeout is not None
+        assert timeout <= threading.TIMEOUT_MAX  # more than that, and infinity, raises
         sleeper = object()
         self._sleepers[sleeper] = self.now + timeout
         self._jump_if_all_wait()
@@ -44,7 +46,7 @@ class VirtualTime(threading.Condition):
                 self.wait(until - self.now)
 
     def run(self, *functions: Callable[[], object]) -> None:
-        """Run the functions at once, each in a thread, to the end of all that they start."""
+        """Run the functions, each in a thread, to the end of all that they start."""
         self._threads = len(functions)
         for function in functions:
             threading.Thread(target=self._live, args=(function,), daemon=True).start()
@@ -54,14 +56,10 @@ class VirtualTime(threading.Condition):
                     "stuck: a thread neither waits nor ends"
                 )
 
-    def thread(
-        self, target: Callable[..., object], args: tuple[object, ...], daemon: bool
-    ) -> threading.Thread:
+    def thread(self, target: Callable[[], object], daemon: bool) -> threading.Thread:
         """One more thread to live in virtual time; called with the lock held."""
         self._threads += 1
-        return threading.Thread(
-            target=self._live, args=(lambda: target(*args),), daemon=daemon
-        )
+        return threading.Thread(target=self._live, args=(target,), daemon=daemon)
 
     def _live(self, function: Callable[[], object]) -> None:
         try:
@@ -77,7 +75,7 @@ class VirtualTime(threading.Condition):
     def _jump_if_all_wait(self) -> None:
         if self._sleepers and len(self._sleepers) == self._threads:
             self.now = max(self.now, min(self._sleepers.values()))
-            # As in real time, only those whose time has come wake up: who is not told, sleeps.
+            # As in real time, only those wake up whose time has come.
             self._sleepers = {
                 who: at for who, at in self._sleepers.items() if at > self.now
             }
