@@ -49,9 +49,9 @@ def test_app_json_generates_the_token_and_declares_the_health_check() -> None:
 def test_the_readmes_table_of_groups(row: str, group: str) -> None:
     table = README.partition("| group | what it holds |")[2]
     line = next(line for line in table.splitlines() if line.startswith(f"| {row} |"))
-    _, _, _, count, examples, _ = line.split("|")
-    assert int(count) == sum(group_of(code) == group for code in NAMES)
-    assert {group_of(code) for code in re.findall("`(.+?)`", examples)} == {group}
+    codes = re.findall("`(.+?)`", line.split("|")[-2])
+    assert set(codes) <= set(NAMES)
+    assert {group_of(code) for code in codes} == {group}
 
 
 @pytest.mark.parametrize(
