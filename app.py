@@ -34,12 +34,12 @@ from werkzeug.exceptions import HTTPException
 import console
 from alerts import Alert, read_alert
 from events import MAX_BODY, NO_EVENT, UnreadableDelivery, read_events
+from health import Health
 from logs import configure
 from message import build_message
 from outbox import Delivery, Outbox
 from settings import CONSOLE, Settings, read_settings
 from slack import Outcome, Verdict, Webhook, advice
-from status import Status
 
 BUDGET = 9.0  # seconds until the answer, for 10 at the most; Heroku's router gives 30
 LARGE_BODY = 1024 * 1024  # bytes; Auth0's are under 100 kB
@@ -94,9 +94,9 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     for warning in settings.warnings:
         log.warning(warning)
     show = settings.webhook_url == CONSOLE
-    status = Status(console.show if show else Webhook(settings.webhook_url).post)
+    health = Health(console.show if show else Webhook(settings.webhook_url).post)
     build = partial(build_message, fields=settings.fields)
-    outbox = Outbox(build, status.post, settings.digest_seconds)
+    outbox = Outbox(build, health.post, settings.digest_seconds)
 
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
@@ -110,7 +110,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
 
     @app.post("/api/logs")
     def logs() -> Response:
-        return receive(settings, outbox, status)
+        return receive(settings, outbox, health)
 
     @app.get("/healthz")
     def healthz() -> Response:
@@ -118,12 +118,12 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
 
     @app.get("/status")
     def tell_status() -> Response:
-        return answer(*status.line())
+        return answer(*health.line())
 
     @app.cli.command("send-test")
     def send_test() -> None:
         """Post a sample alert to Slack and say what happened."""
-        outcome = status.post(build([_sample_alert()]))
+        outcome = health.post(build([_sample_alert()]))
         if outcome.verdict is not Verdict.ACCEPTED:
             sys.exit(f"not delivered: {outcome.reason}: {advice(outcome)}.")
         where = "the terminal" if show else "the channel"
@@ -158,13 +158,13 @@ def is_authorized(token: str, authorization: str) -> bool:
     return is_plain or is_bearer
 
 
-def receive(settings: Settings, outbox: Outbox, status: Status) -> Response:
+def receive(settings: Settings, outbox: Outbox, health: Health) -> Response:
     """Take the current request's delivery and answer it; the README says what when."""
     # Our worker says when the request was whole; it may have waited for a thread since.
     started = request.environ.get("connections.whole_since", time.monotonic())
     record = DeliveryRecord()
     try:
-        response = _deliver(settings, outbox, status, started + BUDGET, record)
+        response = _deliver(settings, outbox, health, started + BUDGET, record)
     except HTTPException as error:
         response = _answer_to_error(error)
         record.reason = repr(response.get_data(as_text=True).strip())
@@ -175,7 +175,7 @@ def receive(settings: Settings, outbox: Outbox, status: Status) -> Response:
 def _deliver(
     settings: Settings,
     outbox: Outbox,
-    status: Status,
+    health: Health,
     deadline: float,
     record: DeliveryRecord,
 ) -> Response:
@@ -185,7 +185,7 @@ def _deliver(
             "the Authorization header is not the token",
             www_authenticate=WWWAuthenticate("bearer"),
         )
-    status.note_delivery()
+    health.note_delivery()
     _check_server(request.environ.get("SERVER_SOFTWARE", "an unknown server"))
     try:
         with _memory_to_read():

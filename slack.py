@@ -1,7 +1,7 @@
 """Slack: one message posted to the incoming webhook, and what Slack's answer means.
 
-https://api.slack.com/messaging/webhooks. The webhook's URL is the credential, so nothing here
-lets an exception out: those of requests and urllib3 quote it.
+https://api.slack.com/messaging/webhooks. The webhook's URL is the credential, so
+nothing here lets an exception out: those of requests and urllib3 quote it.
 """
 
 import re
@@ -12,10 +12,11 @@ import requests
 
 from message import Message, encode
 
-CONNECT_TIMEOUT = (
-    3.05  # seconds; over 3, a lost first packet's retransmission, as requests says
-)
-# Seconds; Slack may accept a message that late, and unheard it is doubled. Under LOST_AFTER.
+# Seconds. A first packet that is lost is sent again after 3: requests' documentation
+# of timeouts advises to wait a little longer than that.
+CONNECT_TIMEOUT = 3.05
+# Seconds. Slack may accept a message that late, and if we do not hear it we post the
+# message again. Must be less than the outbox's LOST_AFTER.
 READ_TIMEOUT = 50.0
 MAX_ANSWER = 1000  # bytes of Slack's answer that are read; its words are short
 MAX_HOLD = 600  # seconds; the longest Retry-After that is honoured
@@ -23,18 +24,27 @@ MAX_HOLD = 600  # seconds; the longest Retry-After that is honoured
 ACCEPTED_ANSWERS = ("ok", '{"success":true}')
 
 _WORD = re.compile(r"[a-z][a-z_]{2,60}")
-# What to do about each word of https://api.slack.com/messaging/webhooks#handling_errors.
+# What to do about each word of
+# https://api.slack.com/messaging/webhooks#handling_errors.
 _GONE = "the webhook is gone: make a new one in Slack and set SLACK_WEBHOOK_URL to it"
 _FORBIDDEN = "a Slack admin forbids it: ask them, or make a webhook for another channel"
-_NO_CHANNEL = "the channel is gone: make a webhook for another one and set SLACK_WEBHOOK_URL to it"
-# fmt: off
+_NO_CHANNEL = (
+    "the channel is gone: make a webhook for another one and set SLACK_WEBHOOK_URL to"
+    " it"
+)
 ADVICE = {
-    "no_service": _GONE, "no_service_id": _GONE, "no_team": _GONE, "no_active_hooks": _GONE,
-    "invalid_token": _GONE, "user_not_found": _GONE, "action_prohibited": _FORBIDDEN,
-    "posting_to_general_channel_denied": _FORBIDDEN, "team_disabled": _FORBIDDEN,
-    "channel_not_found": _NO_CHANNEL, "channel_is_archived": _NO_CHANNEL,
+    "no_service": _GONE,
+    "no_service_id": _GONE,
+    "no_team": _GONE,
+    "no_active_hooks": _GONE,
+    "invalid_token": _GONE,
+    "user_not_found": _GONE,
+    "action_prohibited": _FORBIDDEN,
+    "posting_to_general_channel_denied": _FORBIDDEN,
+    "team_disabled": _FORBIDDEN,
+    "channel_not_found": _NO_CHANNEL,
+    "channel_is_archived": _NO_CHANNEL,
 }
-# fmt: on
 
 
 class Verdict(Enum):
@@ -66,24 +76,19 @@ class Webhook:
     def post(self, message: Message) -> Outcome:
         """Post a message; returns what Slack made of it."""
         try:
-            with (
-                self._session.post(
-                    self._url,
-                    data=encode(message),
-                    headers={"Content-Type": "application/json; charset=utf-8"},
-                    timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
-                    allow_redirects=False,  # where else would the message go, and who would get it?
-                    stream=True,
-                ) as response
-            ):
+            with self._session.post(
+                self._url,
+                data=encode(message),
+                headers={"Content-Type": "application/json; charset=utf-8"},
+                timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
+                allow_redirects=False,  # nobody else is to get the message
+                stream=True,
+            ) as response:
                 answer = response.raw.read(MAX_ANSWER, decode_content=True)
                 return _outcome(response, answer.decode(errors="replace").strip())
-        except (
-            Exception
-        ) as error:  # also what urllib3 lets through; its text quotes the URL
-            return Outcome(
-                Verdict.UNAVAILABLE, f"no answer from Slack ({type(error).__name__})"
-            )
+        except Exception as error:  # also what urllib3 raises past requests
+            reason = f"no answer from Slack ({type(error).__name__})"
+            return Outcome(Verdict.UNAVAILABLE, reason)
 
 
 def advice(outcome: Outcome) -> str:
@@ -93,7 +98,10 @@ def advice(outcome: Outcome) -> str:
             "wait a minute; if it comes again, what else posts through this Slack app?"
         )
     if outcome.verdict is Verdict.UNAVAILABLE:
-        return "nothing, if it passes; else see https://slack-status.com and this machine's network"
+        return (
+            "nothing, if it passes; else see https://slack-status.com and this"
+            " machine's network"
+        )
     if outcome.verdict is Verdict.MALFORMED:
         return "please report this as a bug; it goes out as mere counts"
     check_url = (
@@ -103,24 +111,36 @@ def advice(outcome: Outcome) -> str:
 
 
 def _outcome(response: requests.Response, answer: str) -> Outcome:
-    """What Slack's answer means; https://api.slack.com/messaging/webhooks#handling_errors."""
+    """What Slack's answer means.
+
+    https://api.slack.com/messaging/webhooks#handling_errors
+    """
     status = response.status_code
     if status == 200 and answer in ACCEPTED_ANSWERS:
         return Outcome(Verdict.ACCEPTED, "ok", status)
-    # Only a word of Slack's own form is passed on: a proxy's error page may quote the URL.
+    # Only a word of Slack's own form is passed on: a proxy's error page may quote the
+    # URL.
     reason = answer if _WORD.fullmatch(answer) else f"HTTP {status}"
     if status == 429:
-        # Slack documents whole seconds: https://docs.slack.dev/apis/web-api/rate-limits
-        header = response.headers.get("Retry-After", "").strip()
-        hold = (
-            min(int(header), MAX_HOLD) if re.fullmatch("[0-9]{1,9}", header) else None
-        )
-        reason = "Slack's rate limit is reached" + (f", for {hold} s" if hold else "")
-        return Outcome(Verdict.UNAVAILABLE, reason, status, hold)
+        return _limited(response.headers.get("Retry-After", "").strip())
     if status >= 500:
         return Outcome(Verdict.UNAVAILABLE, f"Slack failed: {reason}", status)
-    # With a word that has advice it is about the webhook; with any other about the message, which
+    # A word that has advice is about the webhook. Any other is about the message, which
     # a proxy on the way may refuse too.
     if status in (400, 403, 413) and reason not in ADVICE:
         return Outcome(Verdict.MALFORMED, reason, status)
     return Outcome(Verdict.REFUSED, reason, status)
+
+
+def _limited(retry_after: str) -> Outcome:
+    """The outcome of a message over Slack's rate limit, with its Retry-After header.
+
+    https://docs.slack.dev/apis/web-api/rate-limits documents whole seconds.
+    """
+    reason = "Slack's rate limit is reached"
+    if not re.fullmatch("[0-9]{1,9}", retry_after):
+        return Outcome(Verdict.UNAVAILABLE, reason, 429)
+    hold = min(int(retry_after), MAX_HOLD)
+    if hold:
+        reason += f", for {hold} s"
+    return Outcome(Verdict.UNAVAILABLE, reason, 429, hold)
