@@ -1,85 +1,187 @@
-"""Health: how the service fares.
+"""Health: how the service fares, since when, and why.
 
-For a monitor, which tells people of it by another way than Slack.
+A monitor asks for it and tells people by another way than Slack. It knows when Auth0
+delivered last, and for each channel what became of the messages.
+
+Red is for what did not get through. A message that Slack calls malformed goes out in
+its next form within seconds: only if that is not accepted either, the channel is red.
 """
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from message import Message
 from slack import Outcome, Verdict
 
-# Seconds without Slack after which that is no passing fault any more.
-UNREACHED_AFTER = 600.0
+Post = Callable[[Message], Outcome]
+Clock = Callable[[], float]
+
+# Seconds that a trouble may last before it is told.
+PATIENCE = {
+    Verdict.REFUSED: 0.0,
+    Verdict.MALFORMED: 10.0,  # the next form goes out in a second or two
+    Verdict.UNAVAILABLE: 600.0,  # after that it is no passing fault any more
+}
+REFUSES = "refuses messages"
+TAKES_NONE = "takes no messages"
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """What Slack does with our messages instead of taking them, since when, and why."""
+    """What Slack does instead of accepting a channel's messages, and why."""
 
     what: str
-    since: float
+    since: float  # on the monotonic clock: when the first post that failed started
     reason: str
 
 
-class Health:
-    """Since when what has been so. `now` gives seconds since the epoch."""
+class Channel:
+    """How the posts to one channel fare.
 
-    def __init__(
-        self, post: Callable[[Message], Outcome], now: Callable[[], float] = time.time
-    ) -> None:
+    The outbox gives up a post that takes over a minute, and starts another one. If the
+    newer one is accepted, whatever the older one says later is no news.
+    """
+
+    def __init__(self, post: Post, clock: Clock) -> None:
+        self.accepted: float | None = None  # when Slack last accepted a message
         self._post = post
-        self._now = now
-        self._delivered: float | None = None  # when last
-        self._accepted: float | None = None  # when last
-        self._refused: Trouble | None = None
-        self._unreached: Trouble | None = None
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._in_flight: list[float] = []  # when each post without an answer started
+        self._troubles: dict[Verdict, Trouble] = {}  # since the last accepted post
 
     def post(self, message: Message) -> Outcome:
         """Post a message, and note what became of it."""
-        started = self._now()
-        outcome = self._post(message)
-        self._note(outcome, started)
-        return outcome
+        started = self._clock()
+        with self._lock:
+            self._in_flight.append(started)
+        outcome = None
+        try:
+            outcome = self._post(message)
+            return outcome
+        finally:
+            with self._lock:
+                self._note(started, outcome)
+
+    def trouble(self) -> Trouble | None:
+        """The trouble that has lasted too long, if there is one."""
+        with self._lock:
+            troubles = dict(self._troubles)
+            # A post that hangs is a trouble from its start, even if it never ends.
+            for started in self._in_flight:
+                hanging = Trouble(TAKES_NONE, started, "Slack has not answered")
+                failed = troubles.get(Verdict.UNAVAILABLE, hanging)
+                if started <= failed.since:
+                    troubles[Verdict.UNAVAILABLE] = hanging
+        for verdict, patience in PATIENCE.items():
+            trouble = troubles.get(verdict)
+            if trouble and self._clock() >= trouble.since + patience:
+                return trouble
+        return None
+
+    def _note(self, started: float, outcome: Outcome | None) -> None:
+        """Note what became of a post; None if it raised, which is a bug of ours."""
+        if started not in self._in_flight:
+            return  # a newer post was accepted
+        self._in_flight.remove(started)
+        if outcome is None:
+            return
+        if outcome.verdict is Verdict.ACCEPTED:
+            self._note_accepted(started)
+        else:
+            self._note_trouble(started, outcome)
+
+    def _note_accepted(self, started: float) -> None:
+        """Forget all posts and troubles that started no later than this post."""
+        self.accepted = self._clock()
+        self._in_flight = [other for other in self._in_flight if other > started]
+        for verdict, trouble in list(self._troubles.items()):
+            if trouble.since <= started:
+                del self._troubles[verdict]
+
+    def _note_trouble(self, started: float, outcome: Outcome) -> None:
+        """Keep the first trouble of each kind."""
+        verdict = outcome.verdict
+        what = REFUSES
+        if verdict is Verdict.UNAVAILABLE:
+            what = TAKES_NONE
+        if verdict is Verdict.MALFORMED and verdict in self._troubles:
+            verdict = Verdict.REFUSED  # the next form was not accepted either
+        self._troubles.setdefault(verdict, Trouble(what, started, outcome.reason))
+
+
+class Health:
+    """The health of the service. `posts` says for each channel how to post to it.
+
+    The first channel has an empty name. `clock` decides what came first, because nobody
+    sets it back; `wall_clock` (seconds since the epoch) is for people to read.
+    """
+
+    def __init__(
+        self,
+        posts: Mapping[str, Post],
+        clock: Clock = time.monotonic,
+        wall_clock: Clock = time.time,
+    ) -> None:
+        self.channels: dict[str, Channel] = {}
+        for name, post in posts.items():
+            self.channels[name] = Channel(post, clock)
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._start = clock()
+        self._delivered: float | None = None  # when last
 
     def note_delivery(self) -> None:
         """Note that Auth0 has delivered, with the right token."""
-        self._delivered = self._now()
+        self._delivered = self._clock()
 
-    def line(self) -> tuple[int, str]:
-        """The HTTP status, and one line that says why, without anything secret."""
-        trouble = self._refused or self._long_unreached()
-        if trouble:
-            since = _utc(trouble.since)
-            return 503, f"Slack {trouble.what} since {since}: {trouble.reason}"
-        delivered = _utc(self._delivered)
-        accepted = _utc(self._accepted)
-        return 200, f"ok: last delivery {delivered}, last message accepted {accepted}"
+    def line(self, max_silence: float | None = None) -> tuple[int, str]:
+        """The HTTP status, and one line that says why, without anything secret.
 
-    def _long_unreached(self) -> Trouble | None:
-        trouble = self._unreached
-        if trouble and self._now() < trouble.since + UNREACHED_AFTER:
-            return None
-        return trouble
+        503 if a channel is in trouble, or if no delivery has come for `max_silence`
+        seconds, counted from the start of the service too.
+        """
+        wrong = self._troubles()
+        if max_silence is not None:
+            wrong += self._silence(max_silence)
+        if wrong:
+            return 503, "; ".join(wrong)
+        said = [f"ok: last delivery {self._utc(self._delivered)}"]
+        for name, channel in self.channels.items():
+            accepted = self._utc(channel.accepted)
+            said.append(f"{self._label(name)}last message accepted {accepted}")
+        return 200, ", ".join(said)
 
-    def _note(self, outcome: Outcome, started: float) -> None:
-        now = self._now()
-        if outcome.verdict is Verdict.ACCEPTED:
-            self._accepted = now
-            self._refused = None
-            self._unreached = None
-            return
-        if self._accepted is not None and started < self._accepted:
-            return  # the post was given up, and another one was accepted since
-        if outcome.verdict is Verdict.UNAVAILABLE:
-            if not self._unreached:
-                self._unreached = Trouble("takes no messages", now, outcome.reason)
-        elif not self._refused:
-            self._refused = Trouble("refuses messages", now, outcome.reason)
+    def _troubles(self) -> list[str]:
+        said = []
+        for name, channel in self.channels.items():
+            trouble = channel.trouble()
+            if trouble:
+                since = self._utc(trouble.since)
+                what = f"Slack {trouble.what} since {since}: {trouble.reason}"
+                said.append(self._label(name) + what)
+        return said
 
+    def _label(self, name: str) -> str:
+        """Which channel it is, where there are several."""
+        if len(self.channels) == 1:
+            return ""
+        return f"channel {name}: " if name else "first channel: "
 
-def _utc(at: float | None) -> str:
-    if at is None:
-        return "none yet"
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(at))
+    def _silence(self, longest: float) -> list[str]:
+        last = self._delivered
+        if last is None:
+            last = self._start
+        if self._clock() < last + longest:
+            return []
+        return [f"no delivery from Auth0 since {self._utc(last)}"]
+
+    def _utc(self, at: float | None) -> str:
+        """A time of the monotonic clock, as the wall clock shows it now."""
+        if at is None:
+            return "none yet"
+        ago = self._clock() - at
+        then = time.gmtime(round(self._wall_clock() - ago))
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", then)
