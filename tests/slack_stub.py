@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-PATH = (
-    "/services/T00000000/B00000000/NeverToBeLogged24Letters"  # as secret as a real one
-)
+# As secret as a real one.
+PATH = "/services/T00000000/B00000000/NeverToBeLogged24Letters"
 
 
 @dataclass(frozen=True)
@@ -25,15 +24,14 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0  # seconds before the answer
     drop: bool = False  # close the connection instead of answering
-    accept: bool | None = (
-        None  # whether the channel shows the message; by the status if None
-    )
+    # Whether the channel shows the message; if None, the status tells.
+    accept: bool | None = None
 
     @property
     def accepts(self) -> bool:
-        return (
-            self.status == 200 and not self.drop if self.accept is None else self.accept
-        )
+        if self.accept is None:
+            return self.status == 200 and not self.drop
+        return self.accept
 
 
 def events_in(text: str) -> int:
@@ -49,17 +47,20 @@ class Post:
     at: float
     message: dict[str, Any]
     answer: Answer
+    port: int  # of the client: another one for another connection
 
 
 class SlackStub:
-    """Collects posts; `script` says how to answer the next ones, `interval` limits their rate."""
+    """Collects posts, and answers them.
+
+    `script` says how to answer the next ones, `interval` limits their rate.
+    """
 
     def __init__(self, interval: float = 0.0) -> None:
         self.posts: list[Post] = []
         self.interval = interval
-        self.released = (
-            threading.Event()
-        )  # ends every delay, so that a test need not wait
+        # Ends every delay, so that a test need not wait.
+        self.released = threading.Event()
         self._script: deque[Answer] = deque()
         self._lock = threading.Lock()
         self._next = 0.0
@@ -71,18 +72,18 @@ class SlackStub:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                answer = stub._record(self.path, json.loads(body))
+                answer = stub._record(
+                    self.path, json.loads(body), self.client_address[1]
+                )
                 stub.released.wait(answer.delay)
                 if answer.drop:
                     self.close_connection = True
                     return
                 content = answer.body.encode()
                 self.send_response(answer.status)
-                for name, value in {
-                    **answer.headers,
-                    "Content-Length": len(content),
-                }.items():
-                    self.send_header(name, str(value))
+                for name, value in answer.headers.items():
+                    self.send_header(name, value)
+                self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
 
@@ -108,7 +109,7 @@ class SlackStub:
 
     @property
     def events(self) -> int:
-        """How many events the messages that the channel shows say that they stand for."""
+        """How many events the messages in the channel say that they stand for."""
         return sum(events_in(message["text"]) for message in self.messages)
 
     @property
@@ -120,7 +121,7 @@ class SlackStub:
             for a in message.get("attachments", [])
         ]
 
-    def _record(self, path: str, message: dict[str, Any]) -> Answer:
+    def _record(self, path: str, message: dict[str, Any], port: int) -> Answer:
         now = time.monotonic()
         with self._lock:
             if path != PATH:
@@ -132,7 +133,7 @@ class SlackStub:
             else:
                 answer = Answer()
                 self._next = now + self.interval
-            self.posts.append(Post(now, message, answer))
+            self.posts.append(Post(now, message, answer, port))
         return answer
 
     def serve(self) -> None:
@@ -148,7 +149,7 @@ class SlackStub:
 
 @contextmanager
 def slack_stub(interval: float = 0.0) -> Iterator[SlackStub]:
-    """A running stub; `interval` is the seconds it wants between messages, as Slack wants 1."""
+    """A running stub; `interval`: seconds between messages, of which Slack wants 1."""
     stub = SlackStub(interval)
     thread = threading.Thread(target=stub.serve)
     thread.start()

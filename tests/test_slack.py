@@ -1,13 +1,31 @@
 """Slack: what is posted, what each answer means, and what to do about it."""
 
 import json
+import os
+import ssl
+from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 import requests
 import responses
+from requests.exceptions import InvalidProxyURL, InvalidSchema, ProxyError, SSLError
+from urllib3.exceptions import LocationParseError
 
-from slack import ADVICE, MAX_HOLD, Outcome, Verdict, Webhook, advice
+from slack import (
+    ADVICE,
+    ANSWER_TIMEOUT,
+    MAX_ANSWER,
+    MAX_HOLD,
+    MAX_IDLE,
+    UNTRUSTED,
+    Outcome,
+    Verdict,
+    Webhook,
+    advice,
+)
+from tests.slack_stub import slack_stub
 
 URL = "https://hooks.slack.example/services/T0/B0/secret"
 MESSAGE = {"text": "*Auth0 log alert* · naïve \U0001f600"}
@@ -19,8 +37,28 @@ def slack() -> Any:
         yield mock
 
 
-def post() -> Outcome:
-    return Webhook(URL).post(MESSAGE)
+def post(url: str = URL) -> Outcome:
+    return Webhook(url).post(MESSAGE)
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None of the variables that requests obeys."""
+    for name in list(os.environ):
+        if name.upper().endswith(("_PROXY", "_CA_BUNDLE")):
+            monkeypatch.delenv(name)
+
+
+class Clock:
+    """A clock that stands until it is moved, or moves by `step` when it is read."""
+
+    def __init__(self, step: float = 0.0) -> None:
+        self.now = 0.0
+        self.step = step
+
+    def __call__(self) -> float:
+        self.now += self.step
+        return self.now
 
 
 def test_posts_the_message_as_json(slack: responses.RequestsMock) -> None:
@@ -70,9 +108,8 @@ def test_what_an_answer_means(
 
 def test_a_redirect_is_not_followed(slack: responses.RequestsMock) -> None:
     slack.post(URL, status=307, headers={"Location": "https://elsewhere.example/"})
-    assert (
-        post().verdict is Verdict.REFUSED
-    )  # and responses would raise for another request
+    # `responses` would raise for another request.
+    assert post().verdict is Verdict.REFUSED
 
 
 @pytest.mark.parametrize(
@@ -120,15 +157,183 @@ def test_says_how_long_slack_wants_to_be_left_alone(
     assert (f", for {seconds} s" in outcome.reason) == bool(seconds)
 
 
+def test_an_answer_that_drips_in_is_no_answer(slack: responses.RequestsMock) -> None:
+    slack.post(URL, body="o" * 100)
+    clock = Clock(step=ANSWER_TIMEOUT / 5)
+    outcome = Webhook(URL, clock).post(MESSAGE)
+    reason = "no answer from Slack (TimeoutError)"
+    assert outcome == Outcome(Verdict.UNAVAILABLE, reason)
+    assert clock.now < 3 * ANSWER_TIMEOUT
+
+
+def test_no_more_of_an_answer_is_read_than_it_needs(
+    slack: responses.RequestsMock,
+) -> None:
+    slack.post(URL, body="ok" + " " * MAX_ANSWER + "not for us")
+    assert post() == Outcome(Verdict.ACCEPTED, "ok", 200)
+
+
+def test_no_connection_is_used_that_was_idle_for_long() -> None:
+    clock = Clock()
+    with slack_stub() as stub:
+        webhook = Webhook(stub.url, clock)
+        for idle in (0, MAX_IDLE, MAX_IDLE + 0.1, MAX_IDLE):
+            clock.now += idle
+            assert webhook.post(MESSAGE).verdict is Verdict.ACCEPTED
+    first, second, third, fourth = [post.port for post in stub.posts]
+    assert first == second
+    assert second != third
+    assert third == fourth
+
+
+# Whom it trusts, and whom it tells what.
+
+
+@pytest.mark.parametrize(
+    ("url", "authorization"),
+    [
+        (URL, None),
+        (URL.replace("//", "//user:word@"), "Basic dXNlcjp3b3Jk"),
+    ],
+)
+def test_only_the_url_authenticates_and_no_netrc(
+    slack: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    url: str, authorization: str | None,
+) -> None:  # fmt: skip
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login someone password else\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    answer = slack.post(url, body="ok")
+    post(url)
+    assert answer.calls[0].request.headers.get("Authorization") == authorization
+
+
+def raised_from(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
+TUNNEL = "Tunnel connection failed: {} Whatever"
+NO_PROXY = (
+    "HTTPS_PROXY cannot be used"
+    " (give http://HOST:PORT; socks5:// needs the package PySocks)"
+)
+UNTRUSTED_CAUSE = ssl.SSLCertVerificationError("self-signed certificate")
+
+
+@pytest.mark.parametrize(
+    ("error", "verdict", "reason"),
+    [
+        (InvalidSchema("Missing dependencies"), Verdict.REFUSED, NO_PROXY),
+        (InvalidProxyURL("no host"), Verdict.REFUSED, NO_PROXY),
+        (
+            LocationParseError(URL),
+            Verdict.REFUSED,
+            "SLACK_WEBHOOK_URL has no host that can be looked up",
+        ),
+        (
+            raised_from(SSLError(URL), UNTRUSTED_CAUSE),
+            Verdict.REFUSED,
+            "the certificate of what answers is not trusted",
+        ),
+        (
+            raised_from(ProxyError(URL), UNTRUSTED_CAUSE),
+            Verdict.REFUSED,
+            "the certificate of what answers is not trusted",
+        ),
+        (
+            ProxyError(TUNNEL.format(407)),
+            Verdict.REFUSED,
+            "the proxy in HTTPS_PROXY refuses with 407",
+        ),
+        (
+            ProxyError(TUNNEL.format(502)),
+            Verdict.UNAVAILABLE,
+            "no answer from the proxy in HTTPS_PROXY (ProxyError)",
+        ),
+    ],
+)
+def test_configuration_is_told_apart_from_weather(
+    slack: responses.RequestsMock, error: Exception, verdict: Verdict, reason: str
+) -> None:
+    slack.post(URL, body=error)
+    assert post() == Outcome(verdict, reason)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        (
+            "HTTPS_PROXY",
+            "socks5://user:word@127.0.0.1:1",
+            "HTTPS_PROXY cannot be used (give",
+        ),
+        (
+            "https_proxy",
+            "ftp://user:word@127.0.0.1:1",
+            "https_proxy cannot be used (give",
+        ),
+        ("ALL_PROXY", "http://user:word@:80", "ALL_PROXY cannot be used (give"),
+        ("REQUESTS_CA_BUNDLE", "/missing", "REQUESTS_CA_BUNDLE names no file of CA"),
+        ("CURL_CA_BUNDLE", "/missing", "CURL_CA_BUNDLE names no file of CA"),
+    ],
+)
+def test_a_wrong_variable_is_named_and_not_quoted(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, reason: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    outcome = post("https://127.0.0.1:9/")  # is not reached: what is wrong comes first
+    assert outcome.verdict is Verdict.REFUSED
+    assert outcome.reason.startswith(reason)
+    assert "word" not in outcome.reason
+    assert "missing" not in outcome.reason
+    assert "correct or remove that variable" in advice(outcome)
+
+
+@pytest.mark.parametrize("content", ["no certificate", None])
+def test_a_proper_ca_bundle_is_not_blamed_for_other_failures(
+    slack: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    content: str | None,
+) -> None:  # fmt: skip
+    bundle = tmp_path / "bundle.pem"
+    if content is None:
+        bundle.mkdir()
+    else:
+        bundle.write_text(content)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    slack.post(URL, body=SSLError(URL))
+    assert (post().verdict is Verdict.REFUSED) == (content is not None)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
+    assert post().verdict is Verdict.UNAVAILABLE
+
+
+@pytest.mark.parametrize("proxy", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY"])
+def test_a_proxy_that_does_not_answer_is_weather_but_named(
+    slack: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch, proxy: str
+) -> None:
+    monkeypatch.setenv(proxy, "http://user:word@127.0.0.1:1")
+    slack.post(URL, body=ProxyError("http://user:word@127.0.0.1:1"))
+    reason = f"no answer from the proxy in {proxy} (ProxyError)"
+    assert post() == Outcome(Verdict.UNAVAILABLE, reason)
+
+
+# What to do about it.
+
+
 @pytest.mark.parametrize(
     ("outcome", "says"),
     [
-        (Outcome(Verdict.REFUSED, "no_service"), "make a new one"),
-        (Outcome(Verdict.REFUSED, "channel_is_archived"), "another one"),
-        (Outcome(Verdict.REFUSED, "action_prohibited"), "admin"),
-        (Outcome(Verdict.REFUSED, "HTTP 404"), "check SLACK_WEBHOOK_URL"),
-        (Outcome(Verdict.MALFORMED, "no_text"), "report this"),
-        (Outcome(Verdict.UNAVAILABLE, "Slack failed"), "slack-status.com"),
+        (Outcome(Verdict.REFUSED, "no_service", 404), "make a new one"),
+        (Outcome(Verdict.REFUSED, "channel_is_archived", 410), "another one"),
+        (Outcome(Verdict.REFUSED, "action_prohibited", 403), "admin"),
+        (Outcome(Verdict.REFUSED, "new_word", 404), "check SLACK_WEBHOOK_URL (copy"),
+        (Outcome(Verdict.REFUSED, "HTTP 404", 404), "look at what answered there"),
+        (Outcome(Verdict.REFUSED, "HTTP 302", 302), "check SLACK_WEBHOOK_URL (copy"),
+        (Outcome(Verdict.MALFORMED, "HTTP 400", 400), "look at what answered there"),
+        (Outcome(Verdict.MALFORMED, "no_text", 400), "report this as a bug"),
+        (Outcome(Verdict.MALFORMED, "internal error (X)"), "report this as a bug"),
+        (Outcome(Verdict.REFUSED, UNTRUSTED), "REQUESTS_CA_BUNDLE"),
+        (Outcome(Verdict.UNAVAILABLE, "Slack failed", 500), "slack-status.com"),
         (
             Outcome(Verdict.UNAVAILABLE, "Slack's rate limit is reached", 429),
             "wait a minute",
@@ -137,6 +342,7 @@ def test_says_how_long_slack_wants_to_be_left_alone(
 )
 def test_advice(outcome: Outcome, says: str) -> None:
     assert says in advice(outcome)
+    assert advice(outcome)[-1].isalnum() or advice(outcome).endswith(")")
 
 
 @pytest.mark.parametrize("word", ADVICE)
