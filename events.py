@@ -4,55 +4,115 @@ Auth0 sends one of three content formats, and the Content-Type header does not s
 (https://auth0.com/docs/customize/log-streams/custom-log-streams): a JSON array,
 JSON Lines, or one JSON object. Each event in them is
 ``{"log_id": "...", "data": {"type": "fp", ...}}``.
+
+Events are read one by one, so that no more than one is in memory at a time, and one
+that cannot be read costs itself alone: Auth0 would repeat a delivery that we refuse
+for days, and would then pause the stream.
 """
 
 import json
+import re
+from collections.abc import Generator, Iterator
+from itertools import islice
 from typing import Any
 
 # An event as the rest of the service knows it: Auth0's `data`, with its `log_id`.
 Event = dict[str, Any]
 
+<<<<<<< HEAD
 # Items of a body. Auth0's events have 300 bytes at least, so 10 MiB hold fewer.
 MAX_BODY = 10 * 1024 * 1024  # bytes; Auth0 documents no limit of its own
+=======
+# Items of a body. Auth0's events have 300 bytes at least, so 10 MiB hold fewer; without
+# a bound, 10 MiB of the smallest ones would become half a million alerts.
+>>>>>>> 2063067 (Events are read one by one, and one that cannot be read costs itself alone)
 MAX_ITEMS = 50_000
+# Tokens by which the ends of elements are looked for: 10 MiB of events hold fewer.
+MAX_TOKENS = 2_000_000
 NO_EVENT = "an event is a JSON object with an object `data` that has a string `type`"
+GZIP = b"\x1f\x8b"  # how each gzip file starts: RFC 1952, section 2.3.1
+
 # NaN and Infinity are no JSON, and raw control characters must not stand in a string.
 # No alert depends on either, so the first become None, and the second pass.
 _DECODER = json.JSONDecoder(strict=False, parse_constant=lambda _constant: None)
+# A "+" behind a repeat: nothing is tried twice, so that no body takes long.
+_LINE = re.compile(r"\S.*+")
+_ARRAY = re.compile(r'\s*+(\{\s*+"logs"\s*+:\s*+)?\[\s*+')
+_END_OF_OBJECT = re.compile(r"\s*+\}")
+_END_OF_LINE = re.compile(r"[ \t\r]*+(\n\s*+|\Z)")
+# What follows an element: a comma, or the end of the array.
+_AFTER = re.compile(r"\s*+(,\s*+|\])")
+# What decides where an element ends: strings, brackets and commas. A quote that starts
+# no string is a string without an end.
+_TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},"]', re.DOTALL)
 
 
 class UnreadableDelivery(ValueError):
-    """A body that holds no event; the message says why, and quotes nothing of it."""
+    """A body that is to be sent again, or is none of Auth0's.
 
-
-def read_events(body: bytes) -> tuple[list[Event], int]:
-    """Read a delivery's body, whatever its content format.
-
-    Returns the readable events, and how many items were none. Raises UnreadableDelivery
-    where nothing is readable, except for an empty list.
+    The message says why, and quotes nothing of the body.
     """
-    # A bad byte costs one character, not the delivery: Auth0 would repeat it for days.
-    text = body.decode(errors="replace").removeprefix("\ufeff")
-    try:
-        items = _parse(text)
-    except ValueError as not_json:
-        items = _lines(text, not_json)
-    if len(items) > MAX_ITEMS:
-        raise UnreadableDelivery(f"the body holds over {MAX_ITEMS} items")
-    events = []
-    for item in items:
-        event = _event(item)
-        if event:
-            events.append(event)
-    if items and not events:
-        raise UnreadableDelivery(f"no event in {len(items)} item(s): {NO_EVENT}")
-    return events, len(items) - len(events)
+
+
+class CompressedDelivery(UnreadableDelivery):
+    """A body that is compressed."""
+
+
+class TooMuch(ValueError):
+    """An item that may be JSON, but is more than Python's parser takes."""
+
+
+class EventReader:
+    """The events of a delivery, whatever its content format. It can be iterated once.
+
+    Iterating raises UnreadableDelivery, at the latest at the end: for a body that was
+    cut off, and where nothing is an event, except for an empty list. So nothing may be
+    done about an event before all of them are read.
+    """
+
+    def __init__(self, body: bytes) -> None:
+        """Raises CompressedDelivery."""
+        if body.startswith(GZIP):
+            raise CompressedDelivery("the body is compressed (gzip): send it as it is")
+        self.read = 0  # how many events
+        self.skipped = 0  # how many items that are none, or cannot be read
+        self._body = body
+
+    def __iter__(self) -> Iterator[Event]:
+        # A bad byte costs one character, not the delivery.
+        text = self._body.decode(errors="replace").removeprefix("\ufeff")
+        self._body = b""
+        too_much = 0
+        for item in _items(text):
+            event = _event(item)
+            if event:
+                self.read += 1
+                yield event
+            else:
+                self.skipped += 1
+                too_much += isinstance(item, TooMuch)
+            if self.read + self.skipped > MAX_ITEMS:
+                raise UnreadableDelivery(f"the body holds over {MAX_ITEMS} items")
+        # What is too much for us stays too much, however often it is sent again.
+        if self.skipped > too_much and not self.read:
+            raise UnreadableDelivery(_reason(item, self.skipped))
+
+
+def _reason(last: Any, count: int) -> str:
+    """Why there is no event in so many items, of which the last one is given."""
+    if count == 1 and isinstance(last, ValueError):
+        return f"the body is not JSON: {last}"
+    return f"no event in {count} item(s): {NO_EVENT}"
 
 
 def _event(item: Any) -> Event | None:
     """The event in an item of a delivery; None where it is no event."""
     if not isinstance(item, dict):
         return None
+    # Amazon EventBridge puts what Auth0 sends into an envelope:
+    # https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html
+    if "data" not in item and isinstance(item.get("detail"), dict):
+        item = item["detail"]
     event = item.get("data")
     if not isinstance(event, dict) or not isinstance(event.get("type"), str):
         return None
@@ -60,31 +120,126 @@ def _event(item: Any) -> Event | None:
     return event
 
 
-def _lines(text: str, not_json: ValueError) -> list[Any]:
-    """The items in a text of several lines; None for each line that is not JSON."""
-    # Not splitlines(): that splits at U+2028 too, which JSON allows within a string.
-    lines = [line for line in text.split("\n") if line.strip()]
-    if not lines:
+def _items(text: str) -> Iterator[Any]:
+    """What should be events in a text; for each that cannot be read, the ValueError."""
+    if _ARRAY.match(text):
+        yield from _arrays(text)
+    elif text.strip():
+        yield from _lines(text)
+    else:
         raise UnreadableDelivery("the body is empty; send Auth0 log events as JSON")
-    if len(lines) == 1 or len(lines) > MAX_ITEMS:
-        raise UnreadableDelivery(f"the body is not JSON: {not_json}")
-    items: list[Any] = []
-    for line in lines:
-        try:
-            items += _parse(line)
-        except ValueError:
-            items.append(None)
-    return items
 
 
-def _parse(text: str) -> list[Any]:
-    """The items in a JSON text: a list of events, `{"logs": [...]}`, or one event."""
+def _lines(text: str) -> Iterator[Any]:
+    """The items in JSON Lines, or the only one in a text that is one JSON object."""
     try:
-        value = _DECODER.decode(text)
-    except RecursionError:
-        raise ValueError("it is nested too deeply") from None
-    if isinstance(value, dict) and isinstance(value.get("logs"), list):
-        value = value["logs"]
-    if isinstance(value, list):
-        return value
-    return [value]
+        only = _decode(text)
+    except ValueError:
+        # Not splitlines(): it splits at U+2028 too, which JSON allows in a string.
+        for line in _LINE.finditer(text):
+            if _ARRAY.match(line[0]):
+                yield from _arrays(line[0])
+            else:
+                yield _line(line[0], is_last=line.end() == len(text))
+    else:
+        yield only
+
+
+def _line(text: str, is_last: bool) -> Any:
+    try:
+        return _decode(text)
+    except ValueError as error:
+        if is_last and not _end_of_element(_tokens(text + "]")):
+            raise UnreadableDelivery(f"the body is not JSON: {error}") from None
+        return error
+
+
+def _arrays(text: str) -> Iterator[Any]:
+    """The items in an array, or in one in each line; and in `{"logs": [...]}`."""
+    array = _ARRAY.match(text)
+    while array:
+        position = yield from _elements(text, array.end())
+        if array[1]:
+            position = _end_of_object(text, position)
+        after = _END_OF_LINE.match(text, position)
+        if after and after.end() == len(text):
+            return
+        array = _ARRAY.match(text, after.end()) if after else None
+    raise UnreadableDelivery("the body is not JSON: its array is followed by something")
+
+
+def _elements(text: str, position: int) -> Generator[Any, None, int]:
+    """The elements of an array, from the first one; returns where it has ended."""
+    if text.startswith("]", position):
+        return position + 1
+    while True:
+        try:
+            value, end = _DECODER.raw_decode(text, position)
+        except (ValueError, RecursionError):
+            break
+        after = _AFTER.match(text, end)
+        if after is None:
+            break
+        yield value
+        position = after.end()
+        if after[1] == "]":
+            return position
+    return (yield from _doubtful_elements(text, position))
+
+
+def _doubtful_elements(text: str, position: int) -> Generator[Any, None, int]:
+    """As `_elements`, once one cannot be read: looks for the end of each first.
+
+    It reads each from a text of its own, because an error counts the lines before it:
+    thousands of errors in a long text would take minutes.
+    """
+    tokens = _tokens(text, position)
+    while True:
+        after = _end_of_element(tokens)
+        if after is None:
+            raise UnreadableDelivery("the body is not JSON: its array has no end")
+        try:
+            value = _decode(text[position : after.start()])
+        except ValueError as error:
+            value = error
+        yield value
+        position = after.end()
+        if after[0] == "]":
+            return position
+
+
+def _tokens(text: str, position: int = 0) -> Iterator[re.Match[str]]:
+    return islice(_TOKEN.finditer(text, position), MAX_TOKENS)
+
+
+def _end_of_element(tokens: Iterator[re.Match[str]]) -> re.Match[str] | None:
+    """The `,` or `]` that ends an element of an array; None where it has no end."""
+    depth = 0
+    for token in tokens:
+        kind = token[0]
+        if kind in ("[", "{"):
+            depth += 1
+        elif kind == '"':
+            return None
+        elif depth and kind in ("]", "}"):
+            depth -= 1
+        elif depth == 0 and kind in (",", "]"):
+            return token
+    return None
+
+
+def _end_of_object(text: str, position: int) -> int:
+    end = _END_OF_OBJECT.match(text, position)
+    if end is None:
+        raise UnreadableDelivery("the body is not JSON: an object has no end")
+    return end.end()
+
+
+def _decode(text: str) -> Any:
+    """Raises JSONDecodeError for what is no JSON, and TooMuch; both are ValueErrors."""
+    try:
+        return _DECODER.decode(text)
+    except json.JSONDecodeError:
+        raise
+    except (RecursionError, ValueError):  # of a number with over 4,300 digits
+        raise TooMuch from None

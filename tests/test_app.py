@@ -1,5 +1,6 @@
 """The web application: every row of the README's table, without a network."""
 
+import gzip
 import io
 import json
 import re
@@ -92,6 +93,14 @@ def test_400_says_what_is_wrong(
     assert not slack.calls
 
 
+def test_415_for_a_compressed_body(
+    client: FlaskClient, slack: responses.RequestsMock
+) -> None:
+    response = deliver(client, gzip.compress(json.dumps([event()]).encode()))
+    assert response.status_code == 415
+    assert "the body is compressed" in response.text
+
+
 @pytest.mark.parametrize(
     "authorization",
     [TOKEN, f"Bearer {TOKEN}", f"bearer  {TOKEN} ", f" {TOKEN} "],
@@ -121,7 +130,7 @@ def test_401_for_anything_else_and_the_body_is_never_parsed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(
-        app, "read_events", lambda _body: pytest.fail("the body was parsed")
+        app, "EventReader", lambda _body: pytest.fail("the body was parsed")
     )
     response = deliver(client, [event()], authorization)
     assert response.status_code == 401
@@ -462,5 +471,5 @@ def client_without_alerts() -> FlaskClient:
 )
 def test_any_body_gets_an_answer_of_the_table(body: bytes) -> None:
     response = deliver(client_without_alerts(), body)
-    assert response.status_code in (204, 400)
+    assert response.status_code in (204, 400, 415)
     assert response.text.count("\n") == (response.status_code == 400)

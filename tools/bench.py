@@ -25,8 +25,12 @@ from typing import Any
 
 import requests
 
+<<<<<<< HEAD
 from connections import REQUEST_TIMEOUT
 from events import read_events
+=======
+from events import EventReader
+>>>>>>> 2063067 (Events are read one by one, and one that cannot be read costs itself alone)
 from filters import read_filter
 from message import build_message, encode
 from tests.attackers import (
@@ -198,7 +202,7 @@ def formatting() -> Iterator[Row]:
     delivery = json.dumps(
         [event(user_name=f"user{n}") for n in range(FORMATTED_EVENTS)]
     ).encode()
-    events, _ = read_events(delivery)
+    events = list(EventReader(delivery))
     alert_filter, _ = read_filter()
     seconds = []
     for _ in range(FORMATTING_ROUNDS):
@@ -259,7 +263,7 @@ def _time_alerts(service: Server, stub: StubProcess) -> tuple[list[float], list[
 def _message_of(delivery: bytes) -> bytes:
     """The message that the service posts for a delivery."""
     alert_filter, _ = read_filter()
-    events, _ = read_events(delivery)
+    events = list(EventReader(delivery))
     return encode(build_message(alert_filter.alerts(events)))
 
 
