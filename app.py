@@ -33,7 +33,13 @@ from werkzeug.exceptions import HTTPException
 
 import console
 from alerts import Alert, read_alert
-from events import MAX_BODY, NO_EVENT, UnreadableDelivery, read_events
+from events import (
+    MAX_BODY,
+    NO_EVENT,
+    CompressedDelivery,
+    EventReader,
+    UnreadableDelivery,
+)
 from health import Health
 from logs import configure
 from message import build_message
@@ -94,9 +100,9 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     for warning in settings.warnings:
         log.warning(warning)
     show = settings.webhook_url == CONSOLE
-    health = Health(console.show if show else Webhook(settings.webhook_url).post)
+    health = Health({"": console.show if show else Webhook(settings.webhook_url).post})
     build = partial(build_message, fields=settings.fields)
-    outbox = Outbox(build, health.post, settings.digest_seconds)
+    outbox = Outbox(build, health.channels[""].post, settings.digest_seconds)
 
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
@@ -123,7 +129,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     @app.cli.command("send-test")
     def send_test() -> None:
         """Post a sample alert to Slack and say what happened."""
-        outcome = health.post(build([_sample_alert()]))
+        outcome = health.channels[""].post(build([_sample_alert()]))
         if outcome.verdict is not Verdict.ACCEPTED:
             sys.exit(f"not delivered: {outcome.reason}: {advice(outcome)}.")
         where = "the terminal" if show else "the channel"
@@ -189,15 +195,17 @@ def _deliver(
     _check_server(request.environ.get("SERVER_SOFTWARE", "an unknown server"))
     try:
         with _memory_to_read():
-            events, skipped = read_events(request.get_data(cache=False))
+            events = EventReader(request.get_data(cache=False))
+            alerts = settings.alert_filter.alerts(events)
+    except CompressedDelivery as error:
+        raise http.UnsupportedMediaType(str(error)) from error
     except UnreadableDelivery as error:
         raise http.BadRequest(str(error)) from error
-    alerts = settings.alert_filter.alerts(events)
-    record.events = len(events)
+    record.events = events.read
     record.alerts = len(alerts)
-    record.skipped = skipped
-    if skipped:
-        log.warning("delivery skipped=%d items: %s", skipped, NO_EVENT)
+    record.skipped = events.skipped
+    if events.skipped:
+        log.warning("delivery skipped=%d items: %s", events.skipped, NO_EVENT)
     if not alerts:
         return answer(204)
     delivery = outbox.put(alerts, deadline)

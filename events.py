@@ -19,13 +19,13 @@ from typing import Any
 # An event as the rest of the service knows it: Auth0's `data`, with its `log_id`.
 Event = dict[str, Any]
 
-<<<<<<< HEAD
-# Items of a body. Auth0's events have 300 bytes at least, so 10 MiB hold fewer.
+Token = re.Match[str]
+# Yields the items of a text, and returns the position where they have ended.
+Elements = Generator[Any, None, int]
+
 MAX_BODY = 10 * 1024 * 1024  # bytes; Auth0 documents no limit of its own
-=======
 # Items of a body. Auth0's events have 300 bytes at least, so 10 MiB hold fewer; without
 # a bound, 10 MiB of the smallest ones would become half a million alerts.
->>>>>>> 2063067 (Events are read one by one, and one that cannot be read costs itself alone)
 MAX_ITEMS = 50_000
 # Tokens by which the ends of elements are looked for: 10 MiB of events hold fewer.
 MAX_TOKENS = 2_000_000
@@ -59,7 +59,7 @@ class CompressedDelivery(UnreadableDelivery):
 
 
 class TooMuch(ValueError):
-    """An item that may be JSON, but is more than Python's parser takes."""
+    """An item that may be JSON, but nested too deeply or with too long a number."""
 
 
 class EventReader:
@@ -80,7 +80,8 @@ class EventReader:
 
     def __iter__(self) -> Iterator[Event]:
         # A bad byte costs one character, not the delivery.
-        text = self._body.decode(errors="replace").removeprefix("\ufeff")
+        text = self._body.decode(errors="replace")
+        text = text.removeprefix("\ufeff")
         self._body = b""
         too_much = 0
         for item in _items(text):
@@ -90,7 +91,8 @@ class EventReader:
                 yield event
             else:
                 self.skipped += 1
-                too_much += isinstance(item, TooMuch)
+                if isinstance(item, TooMuch):
+                    too_much += 1
             if self.read + self.skipped > MAX_ITEMS:
                 raise UnreadableDelivery(f"the body holds over {MAX_ITEMS} items")
         # What is too much for us stays too much, however often it is sent again.
@@ -110,11 +112,13 @@ def _event(item: Any) -> Event | None:
     if not isinstance(item, dict):
         return None
     # Amazon EventBridge puts what Auth0 sends into an envelope:
-    # https://docs.aws.amazon.com/eventbridge/latest/ref/overiew-event-structure.html
+    # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-events-structure.html
     if "data" not in item and isinstance(item.get("detail"), dict):
         item = item["detail"]
     event = item.get("data")
-    if not isinstance(event, dict) or not isinstance(event.get("type"), str):
+    if not isinstance(event, dict):
+        return None
+    if not isinstance(event.get("type"), str):
         return None
     event["log_id"] = event.get("log_id") or item.get("log_id")
     return event
@@ -124,14 +128,14 @@ def _items(text: str) -> Iterator[Any]:
     """What should be events in a text; for each that cannot be read, the ValueError."""
     if _ARRAY.match(text):
         yield from _arrays(text)
-    elif text.strip():
+    elif _LINE.search(text):
         yield from _lines(text)
     else:
         raise UnreadableDelivery("the body is empty; send Auth0 log events as JSON")
 
 
 def _lines(text: str) -> Iterator[Any]:
-    """The items in JSON Lines, or the only one in a text that is one JSON object."""
+    """The items in JSON Lines, or the one in a JSON object of one line or of many."""
     try:
         only = _decode(text)
     except ValueError:
@@ -140,12 +144,14 @@ def _lines(text: str) -> Iterator[Any]:
             if _ARRAY.match(line[0]):
                 yield from _arrays(line[0])
             else:
-                yield _line(line[0], is_last=line.end() == len(text))
+                is_last = line.end() == len(text)
+                yield _line(line[0], is_last)
     else:
         yield only
 
 
 def _line(text: str, is_last: bool) -> Any:
+    """The item in a line. Its brackets are open only where the body was cut off."""
     try:
         return _decode(text)
     except ValueError as error:
@@ -161,14 +167,17 @@ def _arrays(text: str) -> Iterator[Any]:
         position = yield from _elements(text, array.end())
         if array[1]:
             position = _end_of_object(text, position)
-        after = _END_OF_LINE.match(text, position)
-        if after and after.end() == len(text):
+        line_end = _END_OF_LINE.match(text, position)
+        if line_end is None:
+            break
+        position = line_end.end()
+        if position == len(text):
             return
-        array = _ARRAY.match(text, after.end()) if after else None
+        array = _ARRAY.match(text, position)
     raise UnreadableDelivery("the body is not JSON: its array is followed by something")
 
 
-def _elements(text: str, position: int) -> Generator[Any, None, int]:
+def _elements(text: str, position: int) -> Elements:
     """The elements of an array, from the first one; returns where it has ended."""
     if text.startswith("]", position):
         return position + 1
@@ -187,7 +196,7 @@ def _elements(text: str, position: int) -> Generator[Any, None, int]:
     return (yield from _doubtful_elements(text, position))
 
 
-def _doubtful_elements(text: str, position: int) -> Generator[Any, None, int]:
+def _doubtful_elements(text: str, position: int) -> Elements:
     """As `_elements`, once one cannot be read: looks for the end of each first.
 
     It reads each from a text of its own, because an error counts the lines before it:
@@ -208,11 +217,12 @@ def _doubtful_elements(text: str, position: int) -> Generator[Any, None, int]:
             return position
 
 
-def _tokens(text: str, position: int = 0) -> Iterator[re.Match[str]]:
+def _tokens(text: str, position: int = 0) -> Iterator[Token]:
+    """What decides where elements end, from a position on."""
     return islice(_TOKEN.finditer(text, position), MAX_TOKENS)
 
 
-def _end_of_element(tokens: Iterator[re.Match[str]]) -> re.Match[str] | None:
+def _end_of_element(tokens: Iterator[Token]) -> Token | None:
     """The `,` or `]` that ends an element of an array; None where it has no end."""
     depth = 0
     for token in tokens:
@@ -229,6 +239,7 @@ def _end_of_element(tokens: Iterator[re.Match[str]]) -> re.Match[str] | None:
 
 
 def _end_of_object(text: str, position: int) -> int:
+    """Where the object around an array ends; the array ended at `position`."""
     end = _END_OF_OBJECT.match(text, position)
     if end is None:
         raise UnreadableDelivery("the body is not JSON: an object has no end")
@@ -236,10 +247,14 @@ def _end_of_object(text: str, position: int) -> int:
 
 
 def _decode(text: str) -> Any:
-    """Raises JSONDecodeError for what is no JSON, and TooMuch; both are ValueErrors."""
+    """The value of a JSON text; raises JSONDecodeError and TooMuch, both ValueErrors.
+
+    Python's int() takes 4,300 digits:
+    https://docs.python.org/3/library/stdtypes.html#int-max-str-digits
+    """
     try:
         return _DECODER.decode(text)
     except json.JSONDecodeError:
         raise
-    except (RecursionError, ValueError):  # of a number with over 4,300 digits
-        raise TooMuch from None
+    except (RecursionError, ValueError):
+        raise TooMuch("it is more than can be read") from None

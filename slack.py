@@ -153,13 +153,6 @@ def advice(outcome: Outcome) -> str:
     if outcome.reason == f"HTTP {outcome.status}":
         return f"Slack answers in words: {_CHECK_URL}, and look at what answered there"
     if outcome.verdict is Verdict.MALFORMED:
-<<<<<<< HEAD
-        return "please report this as a bug; it goes out as mere counts"
-    check_url = (
-        "check SLACK_WEBHOOK_URL: copy it again from Slack, https://api.slack.com/apps"
-    )
-    return ADVICE.get(outcome.reason, check_url)
-=======
         return (
             "please report this as a bug; a message that Slack accepts in no form is"
             " not shown"
@@ -176,7 +169,6 @@ def _authenticate(request: requests.PreparedRequest) -> requests.PreparedRequest
     if user or password:
         HTTPBasicAuth(user, password)(request)
     return request
->>>>>>> 74fa817 (Slack: configuration is not weather, an answer has an end, no long idle connection)
 
 
 def _outcome(response: requests.Response, answer: str) -> Outcome:

@@ -25,12 +25,8 @@ from typing import Any
 
 import requests
 
-<<<<<<< HEAD
 from connections import REQUEST_TIMEOUT
-from events import read_events
-=======
 from events import EventReader
->>>>>>> 2063067 (Events are read one by one, and one that cannot be read costs itself alone)
 from filters import read_filter
 from message import build_message, encode
 from tests.attackers import (
