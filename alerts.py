@@ -7,6 +7,7 @@ and nothing else of its event.
 """
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,6 +20,8 @@ MAX_READ = 1000  # characters that are read of any text; a title or a field show
 MAX_CODE = 100  # characters of a log type's code; Auth0's have at most 50
 MAX_LOG_ID = 100  # characters; Auth0's have about 55, and a longer one is no id
 MAX_LISTED = 20  # items that are read of a list
+MAX_MARKS = 4  # accents and joiners in a row; Vietnamese has two on a letter
+MIN_TOKEN_HEADER = 12  # characters after "eyJ"; `{"alg":"none"}` gives 16
 
 # What stands under a label: mostly one text; for a client its name and its id.
 Value = tuple[str, ...]
@@ -49,10 +52,11 @@ FIELDS: dict[str, dict[str, Label]] = {
                 # Auth0's schema of feccft has the second of these two.
                 " .client_authentication_error .client_authentoication_error"
                 " .failure_reason .reason .error.reason .errors.message .errors"
-                " .response.message .response .description .details .title title"
-                " .error.type .error.code .failure_details.errorCode"
-                " .provider_error.errorCode .action_error.name .response.statusCode"
-                " details"
+                " .response.message .response .response.body.message"
+                " .response.body.error .response.body .description .body.description"
+                " .details .title title .error.type .error.code"
+                " .failure_details.errorCode .provider_error.errorCode"
+                " .action_error.name .response.statusCode details"
             ],
         )
     },
@@ -63,13 +67,25 @@ FIELDS: dict[str, dict[str, Label]] = {
         ),
         "Rate limit": Label("Rate limits", [".limit.bucket"]),
         "Action": Label("Actions", [".action_name .action_id"]),
-        "Flow": Label("Flows", [".flow_id"]),
+        "Flow": Label("Flows", [".flow_id .flow"]),
         "Form": Label("Forms", [".form_id"]),
         "Domain": Label("Domains", [".domain .custom_domain"]),
-        "Recipient": Label("Recipients", [".to .body.to .phone_number"]),
+        "Recipient": Label(
+            "Recipients",
+            [
+                ".to .body.to .phone_number .body.phone_number .body.new_phone_number"
+                " .authenticator.phone_number .enrollment.phone_number"
+            ],
+        ),
         "Origin": Label("Origins", [".origin"]),
         "Return URL": Label("Return URLs", [".return_to"]),
-        "Factor": Label("Factors", [".authenticator.type .authentication_method"]),
+        "Factor": Label(
+            "Factors", [".authenticator.type .authentication_method .delivery_method"]
+        ),
+        "Agent": Label("Agents", ["agent_id external_agent_id"]),
+        "Target": Label("Targets", [".target"]),
+        "Consent": Label("Consents", [".requestedRichConsentId"]),
+        "Synchronization": Label("Synchronizations", [".synchronization_id"]),
     },
     "client": {
         "Client": Label(
@@ -87,6 +103,8 @@ FIELDS: dict[str, dict[str, Label]] = {
             [
                 "user_name user_id .body.email .body.username .body.user_id"
                 " .query.email .query.user_id .email email .invitation.invitee.email"
+                # Who called the Management API; and who acts in a token exchange.
+                " .request.auth.user.name .request.auth.user.email .actor.sub"
             ],
         )
     },
@@ -165,6 +183,20 @@ _INVISIBLE = re.compile(
     "\U000e0000-\U000e0fff]"
 )
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# Accents that are put on the letter before, and joiners, which some scripts and emoji
+# need: a few in a row are writing, more are a stack that covers other lines.
+_MARKS = "\u200c\u200d" + "".join(
+    chr(code)
+    for code in range(0x300, 0x20000)
+    if unicodedata.category(chr(code)) in ("Mn", "Me")
+)
+_STACK = re.compile(f"([{_MARKS}]{{{MAX_MARKS}}})[{_MARKS}]+")
+_NOTHING_TO_SEE = re.compile(f"[\\s{_MARKS}]*")
+# What may hold a JSON Web Token, which is three runs of such characters with dots
+# between, and begins with the base64 of `{"`.
+_TOKEN_CHARACTERS = re.compile("[A-Za-z0-9_.-]+")
+_JWT_START = "eyJ"
+_NOT_IN_A_CODE = re.compile("[^A-Za-z0-9_-]+")
 # A tenant's name needs no escaping anywhere.
 _TENANT = re.compile(r"[a-z0-9-]{1,63}")
 _AUTH0_HOST = re.compile(r"([a-z0-9-]{1,63})(?:\.([a-z]{2}))?\.auth0\.com")
@@ -175,7 +207,7 @@ _ENVIRONMENT = re.compile(r"[a-z]+-([a-z]{2})-\d+")
 class Alert:
     """What the team is told of an event. The texts are cleaned and cut, not escaped."""
 
-    code: str
+    code: str  # letters, digits, "_" and "-"
     name: str  # of the log type; empty for one that Auth0 has added since
     group: str  # "failure", "limit", or empty for what only the user asked for
     description: str
@@ -202,7 +234,7 @@ def read_alert(event: Event, group: str) -> Alert:
     log_id = _log_id(event)
     tenant, region = _tenant(event)
     return Alert(
-        code=clean(code)[:MAX_CODE],
+        code=_code(code),
         name=NAMES.get(code, ""),
         group=group,
         description=clean(event.get("description")),
@@ -251,7 +283,28 @@ def _clean_text(text: str) -> str:
         text = _SURROGATE.sub("\ufffd", text)
         text = _CONTROL.sub(" ", text)
         text = _INVISIBLE.sub("", text)
+        text = _STACK.sub(r"\1", text)
+        if _NOTHING_TO_SEE.fullmatch(text):
+            return ""
+    if _JWT_START in text:
+        text = _TOKEN_CHARACTERS.sub(_mask_token, text)
     return text.strip()
+
+
+def _mask_token(run: re.Match[str]) -> str:
+    """Put `[token]` in the place of a JSON Web Token, whole or cut off.
+
+    In `error%3DeyJhbGciOiJIUzI1NiJ9.eyJzdWI` the run is what follows the percent sign:
+    a token may begin within a run if it has a dot. Without a dot it must begin the run,
+    or else some random ids would be taken for one.
+    """
+    before, _, token = run[0].partition(_JWT_START)
+    header, dot, _ = token.partition(".")
+    if len(header) < MIN_TOKEN_HEADER:
+        return run[0]
+    if before and not dot:
+        return run[0]
+    return before + "[token]"
 
 
 def _values(event: Event) -> dict[str, Value]:
@@ -286,6 +339,11 @@ def _best_text(objects: dict[str, dict[str, Any]], places: list[Place]) -> str:
             if text:
                 return text
     return ""
+
+
+def _code(log_type: str) -> str:
+    """A log type's code without what is not in one, and what would format it."""
+    return _NOT_IN_A_CODE.sub("", clean(log_type))[:MAX_CODE].strip("_-") or "unknown"
 
 
 def _log_id(event: Event) -> str:

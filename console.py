@@ -1,10 +1,11 @@
 """The console: shows a message in the terminal as Slack would show it in a channel."""
 
+import html
 import re
 import sys
-from datetime import datetime
 from typing import Any
 
+import markup
 from message import Message
 from slack import Outcome, Verdict
 
@@ -20,30 +21,35 @@ def show(message: Message) -> Outcome:
 
     It takes the place of Webhook.post.
     """
-    print(render(message, colours=sys.stdout.isatty()), flush=True)
+    text = render(message, colours=sys.stdout.isatty())
+    print(text, flush=True)
     return Outcome(Verdict.ACCEPTED, "ok")
 
 
 def render(message: Message, colours: bool) -> str:
     """The message as lines of text, with ANSI colours if asked for."""
-    headline = re.sub(r"\*(.+?)\*", rf"{_BOLD}\1{_RESET}", message["text"])
+    payload = message.payload
+    headline = re.sub(r"\*(.+?)\*", _styled(r"\1", _BOLD), payload["text"])
     lines = ["", headline]
-    for attachment in message.get("attachments", ()):
+    for attachment in payload.get("attachments", ()):
         bar = _bar(attachment["color"])
         for line in _lines(attachment):
             lines.append(f"{bar} {line}")
         lines.append("")
-    text = "\n".join(lines)
-    text = text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-    if colours:
-        return text
-    return re.sub(r"\033\[[0-9;]*m", "", text)
+    text = markup.plain("\n".join(lines))
+    if not colours:
+        text = re.sub(r"\033\[[0-9;]*m", "", text)
+    return html.unescape(text)
 
 
 def _bar(colour: str) -> str:
     """The bar on the left of an attachment, in its colour, such as `#e01e5a`."""
     red, green, blue = bytes.fromhex(colour.removeprefix("#"))
-    return f"\033[38;2;{red};{green};{blue}m▌{_RESET}"
+    return _styled("▌", f"\033[38;2;{red};{green};{blue}m")
+
+
+def _styled(text: str, style: str) -> str:
+    return style + text + _RESET
 
 
 def _lines(attachment: dict[str, Any]) -> list[str]:
@@ -52,20 +58,17 @@ def _lines(attachment: dict[str, Any]) -> list[str]:
     The terminal wraps them, so that links stay whole, and wide letters are measured
     right.
     """
-    lines = [f"{_BOLD}{_BLUE}{attachment['title']}{_RESET}"]
+    lines = [_styled(attachment["title"], _BOLD + _BLUE)]
     if "title_link" in attachment:
-        lines.append(f"{_DIM}{attachment['title_link']}{_RESET}")
+        link = attachment["title_link"]
+        lines.append(_styled(link, _DIM))
     if "text" in attachment:
         lines.append(attachment["text"])
     for field in attachment.get("fields", ()):
-        value = re.sub("`(.*?)`", rf"{_PINK}\1{_RESET}", field["value"])
-        lines.append(f"{_BOLD}{field['title']}:{_RESET} {value}")
-    footer = []
+        title = _styled(field["title"] + ":", _BOLD)
+        value = re.sub("`(.*?)`", _styled(r"\1", _PINK), field["value"])
+        lines.append(f"{title} {value}")
     if "footer" in attachment:
-        footer.append(attachment["footer"])
-    if "ts" in attachment:
-        time = datetime.fromtimestamp(attachment["ts"]).astimezone()
-        footer.append(f"{time:%Y-%m-%d %H:%M:%S %Z}")
-    if footer:
-        lines.append(_DIM + " · ".join(footer) + _RESET)
+        footer = attachment["footer"]
+        lines.append(_styled(footer, _DIM))
     return lines

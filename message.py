@@ -3,48 +3,94 @@
 It has attachments rather than blocks, because every Slack-compatible webhook knows them
 (https://api.slack.com/reference/messaging/attachments). What it looks like is in
 tests/test_message.py, as whole payloads, and in docs/message.svg.
+
+The order is the same everywhere: what is news to the channel, then limits, then the
+rest, and the most frequent first.
 """
 
 import json
-import re
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import Any
 
-from alerts import DEFAULT_FIELDS, FIELDS, Alert, Value
+import markup
+from alerts import DEFAULT_FIELDS, FIELDS, Alert, Label, Value
 
-Message = dict[str, Any]  # what Slack's webhook takes, as JSON
 # What a message looks like; and what it looks like where Slack calls that malformed:
 # only counts, with nothing that anyone typed.
 FORMS = ("full", "counts")
 
+MAX_HEADLINE = 200  # characters of the headline's counts
 MAX_SINGLE = 3  # events that get an attachment each; of more, like events share one
 MAX_ATTACHMENTS = 10  # that a person reads; Slack recommends 20 and refuses over 100
-MAX_OF_A_TYPE = 3  # attachments; a type that needs more is grouped more coarsely
+MAX_OF_A_KIND = 3  # attachments; events that need more are grouped more coarsely
 MAX_TEXT = 3000  # characters of a text; Slack's limit for the text of a section
 # Bytes of a whole message, so that a flood stays readable and quick to post.
 MAX_BYTES = 30_000
+MAX_NAME = 100  # characters of a log type's name or code, and of a footer
 MAX_SHORT = 60  # characters of a value that has room beside another
 MAX_SHOWN = 5  # values of a field that are shown for a group of events
-MAX_COUNTED = 3  # log types that the headline counts by name
-MAX_REST = 40  # log types that the last attachment counts by name
 
-# Characters of a title and of a field's value, and whether there are fields: tried one
-# after the other until MAX_BYTES are enough. Slack folds texts of over 700 characters
-# behind "Show more", and some clients cut them.
-ATTEMPTS = ((250, True), (120, True), (60, False))
+# Characters of a title and of a field's values; less where MAX_BYTES are not enough.
+# Slack folds texts of over 700 characters behind "Show more"; some clients cut them.
+ROOM = 250
+LESS_ROOM = 120
+LEAST_ROOM = 60  # and then without fields
 
-COLOURS = {"failure": "#e01e5a", "limit": "#ecb22e", "": "#1d9bd1"}
+COLOURS = {
+    "failure": "#e01e5a",
+    "limit": "#ecb22e",
+    "": "#1d9bd1",
+}
 GREY = "#9e9e9e"
 EPOCH = datetime.fromtimestamp(0, UTC)
-ALL_LOGS = "see Auth0's own logs, https://manage.auth0.com/#/logs"
+ALL_LOGS = "see Auth0's own logs, <https://manage.auth0.com/#/logs>"
 WIDE = ("Cause", "User agent")  # labels whose values are sentences
-LABELS = {name: label for labels in FIELDS.values() for name, label in labels.items()}
+IN_FALLBACK = ("Cause", "User")  # labels whose fields stand in the fallback too
+NO_SURGE: Mapping[str, int] = MappingProxyType({})
 
-Field = dict[str, Any]  # of an attachment, as Slack takes it
-Attachment = dict[str, Any]
+Group = list[Alert]  # alerts that are alike in some way; at least one
+Json = dict[str, Any]  # a message, an attachment, or a field, as Slack takes it
+
+
+@dataclass(frozen=True)
+class Message:
+    """What Slack's webhook takes, as JSON, and the codes of the log types it names.
+
+    Only the log types that a message names count as shown to the channel.
+    """
+
+    payload: Json
+    named: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Changes:
+    """What is not as it was in the last hour."""
+
+    news: set[str]  # codes of log types; none where all are news, and none stands out
+    before: Mapping[str, int]  # for each that surged, the most that a message had of it
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many events there are of each log type, and the codes of those it names."""
+
+    text: str
+    named: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What the attachments of a message have in common."""
+
+    labels: dict[str, Label]  # of the fields that they show
+    room: int  # characters of a title, and of a field's values
+    has_names: bool  # whether they say the log type's name
+    has_footers: bool  # whether they say the tenant
 
 
 def build_message(
@@ -52,76 +98,185 @@ def build_message(
     fields: Sequence[str] = DEFAULT_FIELDS,
     form: str = "full",
     digest: bool = False,
+    news: Collection[str] = (),
+    before: Mapping[str, int] = NO_SURGE,
 ) -> Message:
     """The message that stands for all the alerts, of which there is at least one.
 
-    Never raises for any alert; never larger than MAX_BYTES, as encoded. `fields` are
-    those of SLACK_FIELDS; `digest` has it say that it is one, and since when.
+    `fields` are those of SLACK_FIELDS. `digest` has it say that it is one, and since
+    when. `news` has the codes of log types that the channel has not been shown within
+    the hour; `before` has, for each log type that surged, the most that a message of
+    the last hour had of it. Never raises for any alert; never larger than MAX_BYTES, as
+    encoded.
     """
+    changes = _changes(alerts, news, before)
     if form == "counts":
-        return _counts_only(alerts, digest)
-    headline = _headline(alerts, digest)
-    groups = _groups(alerts)
-    labels = [label for field in fields for label in FIELDS[field]]
-    for room, with_fields in ATTEMPTS:  # pragma: no branch - the last always fits
-        attachments = _attachments(groups, labels if with_fields else [], room)
-        if len(alerts) == 1:
-            attachments[0].pop("text", None)  # the headline has it
-        message = {"text": headline, "attachments": attachments}
+        return _counts_only(alerts, digest, changes)
+    counts = _counts(alerts, changes, MAX_HEADLINE)
+    headline = _headline(alerts, counts, digest)
+    groups = _groups(alerts, changes)
+    rest: Group = []
+    if len(groups) > MAX_ATTACHMENTS:
+        shown = MAX_ATTACHMENTS - 1
+        for group in groups[shown:]:
+            rest += group
+        groups = groups[:shown]
+    counts_of_rest = _counts(rest, changes, MAX_TEXT)
+    for layout in _layouts(alerts, fields):  # pragma: no branch - the last always fits
+        attachments = [_attachment(group, layout) for group in groups]
+        if rest:
+            attachments.append(_rest(rest, counts_of_rest))
+        message = Message(
+            payload=_payload(headline, attachments),
+            named=counts.named.union(counts_of_rest.named, _codes(groups)),
+        )
         if len(encode(message)) <= MAX_BYTES:
             break
     return message
 
 
 def encode(message: Message) -> bytes:
-    """The message as JSON in UTF-8; escaped to ASCII it would be longer."""
-    return json.dumps(message, ensure_ascii=False).encode()
+    """The message as Slack takes it: JSON in UTF-8, which is shorter than in ASCII."""
+    text = json.dumps(message.payload, ensure_ascii=False)
+    return text.encode()
 
 
-def _counts_only(alerts: Sequence[Alert], digest: bool) -> Message:
+def _payload(text: str, attachments: list[Json]) -> Json:
+    """What Slack takes. It is asked to make no links and no previews by itself."""
+    payload: Json = {"text": text}
+    if attachments:
+        payload["attachments"] = attachments
+    payload["parse"] = "none"
+    payload["unfurl_links"] = False
+    payload["unfurl_media"] = False
+    return payload
+
+
+def _counts_only(
+    alerts: Sequence[Alert],
+    digest: bool,
+    changes: Changes,
+) -> Message:
     """The message that says how many events there were of which log types."""
     known = []
     for alert in alerts:
         if not alert.name:
             alert = replace(alert, code="unknown type")
         known.append(alert)
-    headline = _headline(known, digest)
-    return {"text": f"{headline}\nSlack refused the details: {ALL_LOGS}"}
+    counts = _counts(known, changes, MAX_HEADLINE)
+    headline = _headline(known, counts, digest)
+    text = f"{headline}\nSlack refused the details: {ALL_LOGS}"
+    return Message(
+        payload=_payload(text, []),
+        named=frozenset(alert.code for alert in alerts),
+    )
 
 
-def _headline(alerts: Sequence[Alert], digest: bool) -> str:
+# What there is, in words.
+
+
+def _changes(
+    alerts: Sequence[Alert],
+    news: Collection[str],
+    before: Mapping[str, int],
+) -> Changes:
+    codes = {alert.code for alert in alerts}
+    among = codes.intersection(news)
+    if among == codes:
+        among = set()
+    return Changes(among, before)
+
+
+def _headline(
+    alerts: Sequence[Alert],
+    counts: Counts,
+    digest: bool,
+) -> str:
     """The message's `text`, which is the phone's notification too."""
-    place = ""
-    tenants = {alert.tenant for alert in alerts}
-    if len(tenants) == 1 and alerts[0].tenant:
-        place = f" in {alerts[0].tenant}"
-    if digest:
-        place += ", digest"
-        since = _first_and_last(alerts)[:1]
-        if since:
-            place += f" since {_span(since)}"
+    what = f"*{len(alerts):,} events*"
+    details = f": {counts.text}"
     if len(alerts) == 1:
-        return f"*Auth0 log alert* {_escape(alerts[0].name or alerts[0].code)}{place}"
-    counts = _counts(Counter(alert.code for alert in alerts), MAX_COUNTED)
-    return f"*Auth0 log alert* {len(alerts):,} events{place}: {counts}"
+        what = f"*{_name(alerts[0])}*"
+        details = ""
+    place = _tenant_of_all(alerts)
+    if place:
+        place = f" in {place}"
+    headline = what + place + details
+    if digest:
+        headline += ", digest"
+        times = _times(alerts)
+        if times:
+            since = _in_utc(min(times))
+            headline += f" since {since} UTC"
+    return headline
 
 
-def _counts(types: Counter[str], most: int) -> str:
-    """The most frequent log types with their counts, and the count of the others."""
-    counts = []
-    others = types.total()
-    for code, count in types.most_common(most):
-        counts.append(f"{count:,} × {_text(code, 60)}")
-        others -= count
+def _counts(
+    alerts: Sequence[Alert],
+    changes: Changes,
+    room: int,
+) -> Counts:
+    """The log types with their counts: those that have room, and the others in one."""
+    texts = []
+    named = []
+    others = 0
+    log_types = _split(alerts, _code)
+    for group in _in_order(log_types, changes):
+        text = _count(group, changes)
+        if len(text) <= room:
+            texts.append(text)
+            named.append(group)
+            room -= len(text) + len(", ")
+        else:
+            others += len(group)
     if others:
-        counts.append(f"{others:,} × other types")
-    return ", ".join(counts)
+        texts.append(f"{others:,} × other types")
+    return Counts(", ".join(texts), _codes(named))
+
+
+def _count(group: Group, changes: Changes) -> str:
+    """How many events there are of a log type, and what is special about that."""
+    count = len(group)
+    name = _name(group[0])
+    text = f"{count:,} × {name}"
+    code = group[0].code
+    if code in changes.news:
+        text += " (new)"
+    if code in changes.before:
+        before = changes.before[code]
+        text += f", {before:,} before"
+    return text
+
+
+def _name(alert: Alert) -> str:
+    return markup.fit(alert.name or alert.code, MAX_NAME)
+
+
+def _codes(groups: list[Group]) -> frozenset[str]:
+    return frozenset(group[0].code for group in groups)
+
+
+def _tenant_of_all(alerts: Sequence[Alert]) -> str:
+    """The tenant that all the alerts are of, or nothing."""
+    tenants = {alert.tenant for alert in alerts}
+    if len(tenants) > 1:
+        return ""
+    return tenants.pop()
 
 
 # Which events share an attachment.
 
 
-def _client(alert: Alert) -> Value | None:
+def _code(alert: Alert) -> str:
+    return alert.code
+
+
+def _kind(alert: Alert) -> object:
+    """What events in one attachment must share: what it shows of its newest event."""
+    return alert.code, alert.tenant or _hostname(alert)
+
+
+def _client(alert: Alert) -> object:
     return alert.values.get("Client")
 
 
@@ -129,227 +284,315 @@ def _client_and_description(alert: Alert) -> object:
     return _client(alert), alert.description
 
 
-def _nothing(alert: Alert) -> None:
-    return None
-
-
-# The ways to split the events of a log type into groups, the finest first: by what is
-# alike in the events of a group.
-WAYS: tuple[Callable[[Alert], object], ...] = (
+# The ways to split events of one kind into groups, the finest first: by what the events
+# of a group share.
+WAYS = (
     _client_and_description,
     _client,
-    _nothing,
+    _kind,
 )
 
 
-def _groups(alerts: Sequence[Alert]) -> list[list[Alert]]:
-    """The alerts, each for itself while they are few, else like with like.
-
-    The largest group comes first, and of two that are as large a limit. Each type is
-    split as finely as it stays readable, and as all types fit in a message.
-    """
-    if len(alerts) <= MAX_SINGLE:
-        return [[alert] for alert in alerts]
-    types = _split(alerts, lambda alert: alert.code)
-    splits = [_split_type(of_type, MAX_OF_A_TYPE) for of_type in types]
-    while sum(map(len, splits)) > max(MAX_ATTACHMENTS, len(types)):
-        sizes = [len(split) for split in splits]
-        largest = sizes.index(max(sizes))
-        splits[largest] = _split_type(types[largest], max(sizes) - 1)
-    groups = [group for split in splits for group in split]
-    return sorted(groups, key=lambda group: (-len(group), group[0].group != "limit"))
+def _groups(alerts: Sequence[Alert], changes: Changes) -> list[Group]:
+    """The alerts, each for itself while they are few, else like with like."""
+    groups = [[alert] for alert in alerts]
+    if len(alerts) > MAX_SINGLE:
+        groups = _like_with_like(alerts)
+    return _in_order(groups, changes)
 
 
-def _split_type(alerts: Sequence[Alert], most: int) -> list[list[Alert]]:
-    """Alerts of one type, split in the finest way that makes no more groups."""
+def _in_order(groups: list[Group], changes: Changes) -> list[Group]:
+    """News first, then limits, then the largest group."""
+    groups = sorted(groups, key=len, reverse=True)
+    news = []
+    limits = []
+    others = []
+    for group in groups:
+        if group[0].code in changes.news:
+            news.append(group)
+        elif group[0].group == "limit":
+            limits.append(group)
+        else:
+            others.append(group)
+    return news + limits + others
+
+
+def _like_with_like(alerts: Sequence[Alert]) -> list[Group]:
+    """Each kind split as finely as it stays readable, and as all have room."""
+    kinds = _split(alerts, _kind)
+    if len(kinds) >= MAX_ATTACHMENTS:
+        return kinds
+    splits = [_split_kind(kind, MAX_OF_A_KIND) for kind in kinds]
+    while sum(map(len, splits)) > MAX_ATTACHMENTS:
+        largest = max(splits, key=len)
+        fewer = len(largest) - 1
+        i = splits.index(largest)
+        splits[i] = _split_kind(kinds[i], fewer)
+    groups = []
+    for split in splits:
+        groups += split
+    return groups
+
+
+def _split_kind(kind: Group, most: int) -> list[Group]:
+    """Events of one kind, split in the finest way that makes no more groups."""
     for way in WAYS:  # pragma: no branch - the last way makes one group
-        groups = _split(alerts, way)
+        groups = _split(kind, way)
         if len(groups) <= most:
             break
     return groups
 
 
-def _split(
-    alerts: Sequence[Alert], likeness: Callable[[Alert], object]
-) -> list[list[Alert]]:
-    groups: dict[object, list[Alert]] = {}
+def _split(alerts: Sequence[Alert], likeness: Callable[[Alert], object]) -> list[Group]:
+    groups: dict[object, Group] = {}
     for alert in alerts:
-        groups.setdefault(likeness(alert), []).append(alert)
+        group = groups.setdefault(likeness(alert), [])
+        group.append(alert)
     return list(groups.values())
 
 
 # The attachments.
 
 
-def _attachments(
-    groups: list[list[Alert]], labels: Sequence[str], room: int
-) -> list[Attachment]:
-    """An attachment for each group; of too many, the last counts the rest."""
-    shown = groups
-    rest: list[list[Alert]] = []
-    if len(groups) > MAX_ATTACHMENTS:
-        shown = groups[: MAX_ATTACHMENTS - 1]
-        rest = groups[MAX_ATTACHMENTS - 1 :]
-    attachments = [_attachment(group, labels, room) for group in shown]
-    if rest:
-        attachments.append(_rest(rest))
-    return attachments
+def _layouts(alerts: Sequence[Alert], fields: Sequence[str]) -> Iterator[Layout]:
+    """How the attachments may look, from the fullest to what fits in any case."""
+    labels: dict[str, Label] = {}
+    for field in fields:
+        labels |= FIELDS[field]
+    fullest = Layout(
+        labels=labels,
+        room=ROOM,
+        has_names=len(alerts) > 1,  # a lone event's stands in the headline
+        has_footers=not _tenant_of_all(alerts),  # which stands there too
+    )
+    yield fullest
+    yield replace(fullest, room=LESS_ROOM)
+    yield replace(fullest, room=LEAST_ROOM, labels={})
 
 
-def _attachment(group: list[Alert], labels: Sequence[str], room: int) -> Attachment:
+def _attachment(group: Group, layout: Layout) -> Json:
     """One attachment, for one event or for a group of like events."""
-    newest = max(reversed(group), key=lambda alert: alert.time or EPOCH)
-    alike = all(alert.description == newest.description for alert in group)
+    newest = _newest(group)
     words = newest.words
-    if newest.name and not alike:
+    if newest.name and not _are_alike(group):
         words = newest.name
-    title = _title(words, newest.code, len(group), room)
-    texts = []
-    if newest.name.lower() not in words.lower():
-        texts.append(_escape(newest.name))
-    if len(group) > 1:
-        texts.append(_span(_first_and_last(group)))
-    fields = _fields(group, newest, alike, labels, room)
-    hostname = " ".join(newest.values.get("Hostname", ()))
-    attachment = {
+    title = _title(words, newest.code, len(group), layout.room)
+    texts = [_when(group)]
+    if layout.has_names and newest.name.lower() not in words.lower():
+        texts.insert(0, _name(newest))
+    fields = _fields(group, layout)
+    attachment: Json = {
         "color": COLOURS[newest.group],
-        "fallback": title,
-        "title": title,
+        "fallback": _fallback(title, texts, fields),
+        "title": markup.without_emoji(title),
         "title_link": newest.link,
-        "text": " · ".join(filter(None, texts)),
-        "fields": fields,
-        "mrkdwn_in": ["fields"] if fields else [],
-        "footer": newest.tenant or _text(hostname, 100),
-        "ts": int(newest.time.timestamp()) if newest.time else None,
+        "text": _joined(texts),
     }
+    if fields:
+        attachment["fields"] = list(fields.values())
+        attachment["mrkdwn_in"] = ["fields"]
+    if layout.has_footers:
+        attachment["footer"] = _footer(newest)
     return {key: value for key, value in attachment.items() if value}
 
 
-def _title(words: str, code: str, count: int, room: int) -> str:
-    """What happened, the log type, and how often: `Wrong password. [type: fp] ×4`."""
-    ending = f" [type: {_text(code, min(100, room // 2))}]"
-    if count > 1:
-        ending += f" ×{count:,}"
-    return _text(words, max(room - len(ending), 1)) + ending
-
-
-def _rest(groups: list[list[Alert]]) -> Attachment:
-    """The last attachment, when there are too many types: the rest of them, counted."""
-    types = Counter(alert.code for group in groups for alert in group)
-    title = f"and {len(types)} more types, {types.total():,} events"
+def _rest(alerts: Group, counts: Counts) -> Json:
+    """The last attachment, when there are too many kinds of events: counts of them."""
+    title = f"and {len(alerts):,} more events"
     return {
         "color": GREY,
-        "fallback": title,
+        "fallback": f"{title}: {counts.text}",
         "title": title,
-        "text": _counts(types, MAX_REST),
+        "text": counts.text,
     }
 
 
-def _first_and_last(alerts: Sequence[Alert]) -> list[datetime]:
-    """The times of the first and of the last event, where any has a time."""
-    times = [alert.time for alert in alerts if alert.time]
-    if not times:
-        return []
-    return [min(times), max(times)]
+def _newest(group: Group) -> Alert:
+    """The newest event; of those with the same time, or with none, the last to come."""
+    newest = group[0]
+    for alert in group:
+        if (alert.time or EPOCH) >= (newest.time or EPOCH):
+            newest = alert
+    return newest
 
 
-def _span(times: Sequence[datetime]) -> str:
-    """The time that events span, in words, to the second."""
+def _are_alike(group: Group) -> bool:
+    """Whether the events of a group have the same description."""
+    descriptions = {alert.description for alert in group}
+    return len(descriptions) == 1
+
+
+def _title(
+    words: str,
+    code: str,
+    count: int,
+    room: int,
+) -> str:
+    """What happened, the log type, and how often: `Wrong password. [type: fp] ×4`."""
+    code = markup.fit(code, room // 2)
+    ending = f" [type: {code}]"
+    if count > 1:
+        ending += f" ×{count:,}"
+    return markup.fit(words, room - len(ending)) + ending
+
+
+def _fallback(
+    title: str,
+    texts: list[str],
+    fields: dict[str, Json],
+) -> str:
+    """The attachment as plain text: IRC bridges, screen readers and some phones."""
+    parts = [title]
+    for text in texts:
+        parts.append(markup.plain(text))
+    for label in IN_FALLBACK:
+        if label in fields:
+            field = fields[label]
+            title = field["title"]
+            value = field["value"].replace("`", "")
+            parts.append(f"{title}: {value}")
+    return _joined(parts)
+
+
+def _footer(alert: Alert) -> str:
+    footer = markup.fit(alert.tenant or _hostname(alert), MAX_NAME)
+    return markup.without_emoji(footer)
+
+
+def _hostname(alert: Alert) -> str:
+    hostname = alert.values.get("Hostname", ())
+    return " ".join(hostname)
+
+
+def _joined(parts: list[str]) -> str:
+    return " · ".join(filter(None, parts))
+
+
+# Times.
+
+
+def _times(alerts: Sequence[Alert]) -> list[datetime]:
+    return [alert.time for alert in alerts if alert.time]
+
+
+def _when(group: Group) -> str:
+    """When the events were, or from when to when."""
+    times = _times(group)
     if not times:
         return ""
-    first = f"{times[0]:%Y-%m-%d %H:%M:%S}"
-    last = f"{times[-1]:%Y-%m-%d %H:%M:%S}"
-    if first == last:
-        return f"{first} UTC"
-    day = first[: len("2026-11-22 ")]
-    return f"{first} to {last.removeprefix(day)} UTC"
+    first = min(times)
+    last = max(times)
+    began = _in_utc(first)
+    ended = _in_utc(last)
+    if began == ended:
+        return markup.date(first, markup.DAY_AND_TIME, f"{began} UTC")
+    words = markup.DAY_AND_TIME
+    if first.date() == last.date():  # then the time alone says which day it is on
+        words = markup.TIME
+        ended = f"{last:%H:%M:%S}"
+    start = markup.date(first, markup.DAY_AND_TIME, began)
+    end = markup.date(last, words, f"{ended} UTC")
+    return f"{start} to {end}"
 
 
-# Their fields.
+def _in_utc(time: datetime) -> str:
+    return f"{time:%Y-%m-%d %H:%M:%S}"
 
 
-def _fields(
-    group: list[Alert], newest: Alert, alike: bool, labels: Sequence[str], room: int
-) -> list[Field]:
-    """The fields of a group: what its events say under each label, where they do."""
-    fields = []
-    for label in labels:
-        values = _distinct(label, group)
-        if label == "Cause" and alike:
-            values = _not_said(values, newest.description)
+# The fields.
+
+
+def _fields(group: Group, layout: Layout) -> dict[str, Json]:
+    """What the events of a group say under each label, where they do."""
+    fields = {}
+    are_alike = _are_alike(group)
+    for name, label in layout.labels.items():
+        values = _values(group, name)
+        if name == "Cause" and are_alike:
+            values = _not_said(values, group[0].description)
         if values:
-            fields.append(_field(label, values, room))
-        elif label == "Cause" and newest.description and not alike:
-            description = _code((newest.description,), room)
-            fields.append(
-                {"title": "Latest description", "value": description, "short": False}
-            )
+            title = name
+            different = len(values)
+            if different > 1:
+                title = f"{label.plural} ({different:,})"
+            text = _most_frequent(name, values, len(group), layout.room)
+            fields[name] = _field(title, text, name in WIDE)
+        elif name == "Cause" and not are_alike:
+            fields |= _latest_description(group, layout.room)
     return fields
 
 
-def _distinct(label: str, group: list[Alert]) -> list[Value]:
-    """The different values under a label, in the order in which they first came."""
-    values: dict[Value, None] = {}
+def _field(
+    title: str,
+    text: str,
+    is_wide: bool,
+) -> Json:
+    is_short = not is_wide and len(text) <= MAX_SHORT
+    return {"title": title, "value": text, "short": is_short}
+
+
+def _latest_description(group: Group, room: int) -> dict[str, Json]:
+    """The newest event's description, of those that the title could not hold."""
+    title = "Latest description"
+    description = _newest(group).description
+    if not description:
+        return {}
+    text = markup.code(description, room)
+    return {title: _field(title, text, is_wide=True)}
+
+
+def _values(group: Group, name: str) -> Counter[Value]:
+    """The different values under a label, and how often each is there."""
+    values = Counter[Value]()
     for alert in group:
-        if label in alert.values:
-            values[alert.values[label]] = None
-    return list(values)
+        if name in alert.values:
+            values[alert.values[name]] += 1
+    return values
 
 
-def _not_said(causes: list[Value], description: str) -> list[Value]:
+def _not_said(causes: Counter[Value], description: str) -> Counter[Value]:
     """The causes that the description, which is the title, does not say already."""
     said = description.lower()
-    return [cause for cause in causes if cause[0].lower().strip(" .!") not in said]
+    unsaid = Counter[Value]()
+    for value, count in causes.items():
+        cause = value[0].lower()
+        if cause.strip(" .!") not in said:
+            unsaid[value] = count
+    return unsaid
 
 
-def _field(label: str, values: list[Value], room: int) -> Field:
-    """A field: the one value, or how many there are and the first few of them."""
-    title = label
-    shown = values[:MAX_SHOWN]
-    if len(values) > 1:
-        title = f"{LABELS[label].plural} ({len(values):,})"
-        room = room // len(shown) - len(", …")
-    if label != "Client":  # a client's name and id are two things, others' texts one
-        shown = [(" ".join(value),) for value in shown]
-    text = ", ".join([_code(value, room) for value in shown])
-    if len(values) > len(shown):
-        text += ", …"
-    short = label not in WIDE and len(text) <= MAX_SHORT
-    return {"title": title, "value": text, "short": short}
+def _most_frequent(
+    name: str,
+    values: Counter[Value],
+    events: int,
+    room: int,
+) -> str:
+    """The most frequent values, with how often, and then how many others there are.
 
-
-def _code(value: Value, room: int) -> str:
-    """A value as code, in which Slack reads nothing as formatting.
-
-    All its texts share the room: with 100 characters, each of two has 47, as in
-    "`47 characters` `47 characters`", because the backticks and the space take 5.
+    A value that all events have needs no count: the title says how many they are.
     """
-    spaces = len(value) - 1
-    room_of_each = (room - spaces) // len(value) - len("``")
+    most_frequent = values.most_common(MAX_SHOWN)
+    room = room // len(most_frequent) - len(", ")
     texts = []
-    for text in value:
-        text = text.replace("`", "ˋ")  # it would end the code
-        texts.append(f"`{_text(text, room_of_each)}`")
+    for value, count in most_frequent:
+        text = _value(name, value, room)
+        if 1 < count < events:
+            text += f" ×{count:,}"
+        texts.append(text)
+    others = len(values) - len(texts)
+    if others:
+        texts.append(f"{others:,} more")
+    return ", ".join(texts)
+
+
+def _value(
+    name: str,
+    value: Value,
+    room: int,
+) -> str:
+    """A value as code; as two, which share the room, for a client's name and its id."""
+    if name != "Client":
+        value = (" ".join(value),)
+    room = (room - len(value) + 1) // len(value)  # there is a space between two
+    texts = [markup.code(text, room) for text in value]
     return " ".join(texts)
-
-
-# Texts.
-
-
-def _text(text: str, room: int) -> str:
-    return _cut(_escape(text), room)
-
-
-def _cut(escaped: str, room: int) -> str:
-    """At most so many characters of an escaped text, never half an entity."""
-    if len(escaped) <= room:
-        return escaped
-    return re.sub("&[a-z]*$", "", escaped[: room - 1]) + "…"
-
-
-def _escape(text: str) -> str:
-    """Escape Slack's three control characters.
-
-    https://api.slack.com/reference/surfaces/formatting
-    """
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

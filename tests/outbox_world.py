@@ -59,25 +59,26 @@ class World:
 
     def build(self, alerts: Sequence[Alert], form: str, digest: bool) -> Message:
         assert not self.time._is_owned()  # type: ignore[attr-defined] # no lock is held
-        return {
+        payload = {
             "log_ids": [alert.log_id for alert in alerts],
             "form": form,
             "digest": digest,
         }
+        return Message(payload, frozenset(alert.code for alert in alerts))
 
     def send(self, message: Message) -> Outcome:
         assert not self.time._is_owned()  # type: ignore[attr-defined] # no lock is held
         assert self.in_flight == 0  # at most one post at a time
-        self.posts.append((self.time.now, message["log_ids"]))
-        self.forms.append(message["form"])
-        self.digests.append(message["digest"])
+        self.posts.append((self.time.now, message.payload["log_ids"]))
+        self.forms.append(message.payload["form"])
+        self.digests.append(message.payload["digest"])
         outcome = self.script.pop(0) if self.script else OK
         self.in_flight += 1
         self.time.sleep(self.seconds)
         self.in_flight -= 1
         if isinstance(outcome, BaseException):
             raise outcome
-        self.shown += message["log_ids"] if outcome is OK else []
+        self.shown += message.payload["log_ids"] if outcome is OK else []
         return outcome
 
     def arrive(

@@ -61,8 +61,8 @@ def test_200_ok_once_slack_has_said_ok(
     (message,) = posted(slack)
     titles = [built["title"] for built in message["attachments"]]
     assert titles == [
-        "Wrong email or password. [type: fp]",
         "Wrong email or password. [type: limit_wc]",
+        "Wrong email or password. [type: fp]",
     ]
 
 

@@ -1,58 +1,82 @@
 """The console: what a newcomer sees instead of Slack."""
 
-import time
 from typing import Any
 
 import pytest
 
 import console
 from filters import read_filter
-from message import build_message
+from message import Message, build_message
 from slack import Verdict
 from tests.events import event
 
 EVERYTHING, _ = read_filter("*")
 
 
-def message(*events: dict[str, Any]) -> dict[str, Any]:
-    return build_message(EVERYTHING.alerts([event["data"] for event in events]))
+def message(*events: dict[str, Any], **options: Any) -> Message:
+    alerts = EVERYTHING.alerts([event["data"] for event in events])
+    return build_message(alerts, **options)
 
 
-def test_shows_the_message_as_slack_would(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
+def lines(shown: Message) -> list[str]:
+    return console.render(shown, colours=False).splitlines()
+
+
+def test_shows_the_message_as_slack_would() -> None:
     sent = event(
         log_id="900", user_name="<!channel> & 日本", details={"error": "Wrong realm"}
     )
-    assert console.render(message(sent), colours=False).splitlines() == [
+    assert lines(message(sent)) == [
         "",
-        "Auth0 log alert Failed Login (Incorrect Password) in acme",
+        "Failed Login (Incorrect Password) in acme",
         "▌ Wrong email or password. [type: fp]",
         "▌ https://manage.auth0.com/dashboard/eu/acme/logs/900",
+        "▌ 2026-11-22 10:00:05 UTC",
         "▌ Cause: Wrong realm",
         "▌ Client: Default App aI61p8I8aFjmYRliLWgvM9ev97kCCNDB",
         "▌ User: <!channel> & 日本",
         "▌ Connection: Username-Password-Authentication",
         "▌ IP: 203.0.113.9",
-        "▌ acme · 2026-11-22 10:00:05 UTC",
     ]
 
 
-def test_shows_what_several_events_share() -> None:
-    shown = console.render(message(event(), event(), event(), event()), colours=False)
-    assert (
-        "▌ Failed Login (Incorrect Password) · 2026-11-22 10:00:05 UTC"
-        in shown.splitlines()
-    )
+def test_shows_the_same_facts_as_slack_in_the_same_order() -> None:
+    wrong = [event(log_id="1", date=f"2026-11-22T10:00:0{n}Z") for n in range(5)]
+    other = event(log_id="2", ip="203.0.113.66", user_name="trinity")
+    blocked = event(type="limit_wc", log_id="3", tenant_name="other")
+    shown = message(*wrong, other, blocked, fields=("ip", "user"), before={"fp": 2})
+    assert lines(shown) == [
+        "",
+        "7 events: 1 × Blocked Account: Failed Logins,"
+        " 6 × Failed Login (Incorrect Password), 2 before",
+        "▌ Wrong email or password. [type: limit_wc]",
+        "▌ https://manage.auth0.com/dashboard/eu/other/logs/3",
+        "▌ Blocked Account: Failed Logins · 2026-11-22 10:00:05 UTC",
+        "▌ IP: 203.0.113.9",
+        "▌ User: neo@example.com",
+        "▌ other",
+        "",
+        "▌ Wrong email or password. [type: fp] ×6",
+        "▌ https://manage.auth0.com/dashboard/eu/acme/logs/2",
+        "▌ Failed Login (Incorrect Password) · 2026-11-22 10:00:00 to 10:00:05 UTC",
+        "▌ IPs (2): 203.0.113.9 ×5, 203.0.113.66",
+        "▌ Users (2): neo@example.com ×5, trinity",
+        "▌ acme",
+    ]
 
 
 def test_shows_what_little_there_is_and_leaves_wrapping_to_the_terminal() -> None:
     bare = {"data": {"type": "f", "log_id": None, "user_name": "x" * 100}}
-    shown = console.render(message(bare), colours=False)
-    assert shown.splitlines()[2:] == [
+    assert lines(message(bare))[2:] == [
         "▌ Failed Login [type: f]",
         "▌ User: " + "x" * 100,
     ]
+
+
+def test_a_text_can_be_copied_as_it_was_typed() -> None:
+    typed = "2001:18:a:b:100::1 `*x*` &lt;"
+    bare = {"data": {"type": "f", "log_id": None, "description": typed}}
+    assert lines(message(bare))[2] == f"▌ {typed} [type: f]"
 
 
 def test_colours_only_on_a_terminal(
@@ -68,7 +92,9 @@ def test_colours_only_on_a_terminal(
 
 
 def test_shows_a_message_of_mere_counts_too() -> None:
-    assert (
-        console.render({"text": "a &lt;b&gt; &amp;lt;"}, colours=False)
-        == "\na <b> &lt;"
-    )
+    assert lines(message(event(), form="counts")) == [
+        "",
+        "Failed Login (Incorrect Password) in acme",
+        "Slack refused the details: see Auth0's own logs,"
+        " https://manage.auth0.com/#/logs",
+    ]

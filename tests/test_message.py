@@ -1,7 +1,9 @@
-"""The message: what stands in Slack for one event, for several, for a flood; and for an attack."""
+"""The message: what Slack shows for one event, for several, for a flood, for an attack."""
 
 import json
 import re
+import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,18 +14,18 @@ from hypothesis import strategies as st
 from alerts import DEFAULT_FIELDS, FIELDS, Alert
 from filters import read_filter
 from message import (
-    ATTEMPTS,
     MAX_ATTACHMENTS,
     MAX_BYTES,
     MAX_SINGLE,
     MAX_TEXT,
+    ROOM,
+    Message,
     build_message,
     encode,
 )
 from tests.events import event
 
 EVERYTHING, _ = read_filter("*")
-ROOM = ATTEMPTS[0][0]  # characters of a title, and of a value
 LOGS = "https://manage.auth0.com/dashboard/eu/acme/logs/"
 
 
@@ -31,12 +33,29 @@ def alerts(*events: dict[str, Any]) -> list[Alert]:
     return EVERYTHING.alerts([event["data"] for event in events])
 
 
+def payload(*events: dict[str, Any], **options: Any) -> dict[str, Any]:
+    """What Slack gets for these events."""
+    return build_message(alerts(*events), **options).payload
+
+
+def text(*events: dict[str, Any], **options: Any) -> str:
+    """The headline of the message for these events."""
+    headline = payload(*events, **options)["text"]
+    assert isinstance(headline, str)
+    return headline
+
+
+def attachments(*events: dict[str, Any], **options: Any) -> list[dict[str, Any]]:
+    """The attachments of the message for these events."""
+    built = payload(*events, **options)["attachments"]
+    assert isinstance(built, list)
+    return built
+
+
 def attachment(**data: Any) -> dict[str, Any]:
     """The attachment for one event with these data, and all fields."""
-    (built,) = build_message(alerts({"data": {"log_id": "", **data}}), tuple(FIELDS))[
-        "attachments"
-    ]
-    assert isinstance(built, dict)
+    only = {"data": {"log_id": "", **data}}
+    (built,) = attachments(only, fields=tuple(FIELDS))
     return built
 
 
@@ -47,104 +66,98 @@ def field(built: dict[str, Any], title: str) -> str | None:
 
 # What arrives in Slack, as whole payloads.
 
+SETTINGS = {"parse": "none", "unfurl_links": False, "unfurl_media": False}
+TIME = "<!date^1795341605^{date_short_pretty} {time_secs}|2026-11-22 10:00:05 UTC>"
+CLIENT = "`Default App` `aI61p8I8aFjmYRliLWgvM9ev97kCCNDB`"
+CONNECTION = "`Username-Password-Authentication`"
+
+
+def shown(title: str, value: str, short: bool = True) -> dict[str, Any]:
+    """A field of an attachment."""
+    return {"title": title, "value": value, "short": short}
+
 
 def test_one_event() -> None:
-    failed_login = event(log_id="90020261122")
-    assert build_message(alerts(failed_login)) == {
-        "text": "*Auth0 log alert* Failed Login (Incorrect Password) in acme",
+    assert payload(event(log_id="90020261122")) == {
+        "text": "*Failed Login (Incorrect Password)* in acme",
         "attachments": [
             {
                 "color": "#e01e5a",
-                "fallback": "Wrong email or password. [type: fp]",
+                "fallback": "Wrong email or password. [type: fp]"
+                " · 2026-11-22 10:00:05 UTC · User: neo@example.com",
                 "title": "Wrong email or password. [type: fp]",
                 "title_link": LOGS + "90020261122",
+                "text": TIME,
                 "fields": [
-                    {
-                        "title": "Client",
-                        "value": "`Default App` `aI61p8I8aFjmYRliLWgvM9ev97kCCNDB`",
-                        "short": True,
-                    },
-                    {"title": "User", "value": "`neo@example.com`", "short": True},
-                    {
-                        "title": "Connection",
-                        "value": "`Username-Password-Authentication`",
-                        "short": True,
-                    },
-                    {"title": "IP", "value": "`203.0.113.9`", "short": True},
+                    shown("Client", CLIENT),
+                    shown("User", "`neo@example.com`"),
+                    shown("Connection", CONNECTION),
+                    shown("IP", "`203.0.113.9`"),
                 ],
                 "mrkdwn_in": ["fields"],
-                "footer": "acme",
-                "ts": 1795341605,
             }
         ],
+        **SETTINGS,
     }
 
 
 def test_several_events() -> None:
-    message = build_message(
-        alerts(
-            event(log_id="1"),
-            event(
-                log_id="2",
-                type="limit_wc",
-                description="Account blocked",
-                client_name="",
-            ),
-            event(
-                log_id="3",
-                type="fercft",
-                description=None,
-                client_id=None,
-                user_name="trinity",
-            ),
-        ),
-        fields=("user", "client"),
+    failed = event(log_id="1")
+    blocked = event(
+        log_id="2", type="limit_wc", description="Account blocked", client_name=""
     )
-    client = "`Default App` `aI61p8I8aFjmYRliLWgvM9ev97kCCNDB`"
-    common = {"mrkdwn_in": ["fields"], "footer": "acme", "ts": 1795341605}
-    assert message == {
-        "text": "*Auth0 log alert* 3 events in acme: 1 × fp, 1 × limit_wc, 1 × fercft",
+    exchange = event(
+        log_id="3", type="fercft", description=None, client_id=None, user_name="trinity"
+    )
+    assert payload(failed, blocked, exchange, fields=("user", "client")) == {
+        "text": "*3 events* in acme: 1 × Blocked Account: Failed Logins,"
+        " 1 × Failed Login (Incorrect Password),"
+        " 1 × Failed Exchange: Password and MFA Recovery Code",
         "attachments": [
             {
-                "color": "#e01e5a",
-                "fallback": "Wrong email or password. [type: fp]",
-                "title": "Wrong email or password. [type: fp]",
-                "title_link": LOGS + "1",
-                "text": "Failed Login (Incorrect Password)",
-                "fields": [
-                    {"title": "User", "value": "`neo@example.com`", "short": True},
-                    {"title": "Client", "value": client, "short": True},
-                ],
-                **common,
-            },
-            {
                 "color": "#ecb22e",
-                "fallback": "Account blocked [type: limit_wc]",
+                "fallback": "Account blocked [type: limit_wc]"
+                " · Blocked Account: Failed Logins · 2026-11-22 10:00:05 UTC"
+                " · User: neo@example.com",
                 "title": "Account blocked [type: limit_wc]",
                 "title_link": LOGS + "2",
-                "text": "Blocked Account: Failed Logins",
+                "text": f"Blocked Account: Failed Logins · {TIME}",
                 "fields": [
-                    {"title": "User", "value": "`neo@example.com`", "short": True},
-                    {
-                        "title": "Client",
-                        "value": "`aI61p8I8aFjmYRliLWgvM9ev97kCCNDB`",
-                        "short": True,
-                    },
+                    shown("User", "`neo@example.com`"),
+                    shown("Client", "`aI61p8I8aFjmYRliLWgvM9ev97kCCNDB`"),
                 ],
-                **common,
+                "mrkdwn_in": ["fields"],
             },
             {
                 "color": "#e01e5a",
-                "fallback": "Failed Exchange: Password and MFA Recovery Code [type: fercft]",
-                "title": "Failed Exchange: Password and MFA Recovery Code [type: fercft]",
-                "title_link": LOGS + "3",
+                "fallback": "Wrong email or password. [type: fp]"
+                " · Failed Login (Incorrect Password) · 2026-11-22 10:00:05 UTC"
+                " · User: neo@example.com",
+                "title": "Wrong email or password. [type: fp]",
+                "title_link": LOGS + "1",
+                "text": f"Failed Login (Incorrect Password) · {TIME}",
                 "fields": [
-                    {"title": "User", "value": "`trinity`", "short": True},
-                    {"title": "Client", "value": "`Default App`", "short": True},
+                    shown("User", "`neo@example.com`"),
+                    shown("Client", CLIENT),
                 ],
-                **common,
+                "mrkdwn_in": ["fields"],
+            },
+            {
+                "color": "#e01e5a",
+                "fallback": "Failed Exchange: Password and MFA Recovery Code"
+                " [type: fercft] · 2026-11-22 10:00:05 UTC · User: trinity",
+                "title": "Failed Exchange: Password and MFA Recovery Code"
+                " [type: fercft]",
+                "title_link": LOGS + "3",
+                "text": TIME,
+                "fields": [
+                    shown("User", "`trinity`"),
+                    shown("Client", "`Default App`"),
+                ],
+                "mrkdwn_in": ["fields"],
             },
         ],
+        **SETTINGS,
     }
 
 
@@ -154,14 +167,6 @@ COMMON = {
     "tenant_name": "acme",
     "environment_name": "prod-eu-1",
 }
-
-
-def shown(title: str, value: str) -> dict[str, Any]:
-    return {
-        "title": title,
-        "value": value,
-        "short": title not in ("Cause", "User agent"),
-    }
 
 
 @pytest.mark.parametrize(
@@ -180,7 +185,7 @@ def shown(title: str, value: str) -> dict[str, Any]:
             "Failed Sending Notification",
             "To: neo@example.com [type: fn]",
             [
-                shown("Cause", "`the domain is blacklisted`"),
+                shown("Cause", "`the domain is blacklisted`", short=False),
                 shown("Recipient", "`neo@example.com`"),
             ],
         ),
@@ -193,7 +198,10 @@ def shown(title: str, value: str) -> dict[str, Any]:
             },
             "Failed Exchange: Authorization Code",
             "Failed Exchange: Authorization Code [type: feacft]",
-            [shown("Cause", "`Invalid authorization code`"), shown("Client", "`aI61`")],
+            [
+                shown("Cause", "`Invalid authorization code`", short=False),
+                shown("Client", "`aI61`"),
+            ],
         ),
         (
             {"type": "fc", "connection": "ad-acme", "ip": "203.0.113.9"},
@@ -217,7 +225,7 @@ def shown(title: str, value: str) -> dict[str, Any]:
             "Error Sending MFA SMS",
             "Error Sending MFA SMS [type: gd_send_sms_failure]",
             [
-                shown("Cause", "`Unreachable number`"),
+                shown("Cause", "`Unreachable number`", short=False),
                 shown("Factor", "`sms`"),
                 shown("User", "`auth0|1`"),
             ],
@@ -238,7 +246,7 @@ def shown(title: str, value: str) -> dict[str, Any]:
             "MFA Auth failed",
             "Multi-factor authentication failed [type: gd_auth_failed]",
             [
-                shown("Cause", "`Wrong code`"),
+                shown("Cause", "`Wrong code`", short=False),
                 shown("Factor", "`otp`"),
                 shown("User", "`neo@example.com`"),
             ],
@@ -257,7 +265,7 @@ def shown(title: str, value: str) -> dict[str, Any]:
             "Actions Execution Failed",
             "Actions Execution Failed [type: actions_execution_failed]",
             [
-                shown("Cause", "`x is not a function`"),
+                shown("Cause", "`x is not a function`", short=False),
                 shown("Action", "`enrich-profile`"),
             ],
         ),
@@ -288,7 +296,7 @@ def shown(title: str, value: str) -> dict[str, Any]:
             "Custom Domain Verification Failed",
             "Custom Domain Verification Failed [type: custom_domain_verification_failed]",
             [
-                shown("Cause", "`CNAME not found`"),
+                shown("Cause", "`CNAME not found`", short=False),
                 shown("Domain", "`login.acme.example`"),
             ],
         ),
@@ -313,92 +321,203 @@ def shown(title: str, value: str) -> dict[str, Any]:
 def test_an_alert_says_why_and_about_what(
     data: dict[str, Any], headline: str, title: str, fields: list[dict[str, Any]]
 ) -> None:
-    assert build_message(alerts({"data": {**COMMON, **data}})) == {
-        "text": f"*Auth0 log alert* {headline} in acme",
+    fallback = [title, "2026-11-22 10:00:05 UTC"]
+    for field in fields:
+        if field["title"] in ("Cause", "User"):
+            fallback.append(f"{field['title']}: {field['value'].strip('`')}")
+    assert payload({"data": {**COMMON, **data}}) == {
+        "text": f"*{headline}* in acme",
         "attachments": [
             {
                 "color": "#ecb22e" if data["type"] == "api_limit" else "#e01e5a",
-                "fallback": title,
+                "fallback": " · ".join(fallback),
                 "title": title,
                 "title_link": LOGS + "900",
+                "text": TIME,
                 "fields": fields,
                 "mrkdwn_in": ["fields"],
-                "footer": "acme",
-                "ts": 1795341605,
             }
         ],
+        **SETTINGS,
     }
 
 
 def at(second: int) -> str:
     """A date in a log event, so many seconds after ten."""
+    ten = datetime(2026, 11, 22, 10, tzinfo=UTC)
+    return (ten + timedelta(seconds=second)).isoformat()
+
+
+def span(first: int, last: int) -> str:
+    """How Slack is given the time from one second after ten to another."""
+    start = datetime(2026, 11, 22, 10, tzinfo=UTC)
+    seconds = int(start.timestamp())
+    began = f"2026-11-22 {start + timedelta(seconds=first):%H:%M:%S}"
+    ended = f"{start + timedelta(seconds=last):%H:%M:%S} UTC"
     return (
-        datetime(2026, 11, 22, 10, tzinfo=UTC) + timedelta(seconds=second)
-    ).isoformat()
+        f"<!date^{seconds + first}^{{date_short_pretty}} {{time_secs}}|{began}>"
+        f" to <!date^{seconds + last}^{{time_secs}}|{ended}>"
+    )
 
 
 def test_a_credential_attack_is_one_attachment_with_its_totals() -> None:
-    message = build_message(
-        alerts(
-            *(
-                event(
-                    type="limit_wc",
-                    log_id=f"{n}",
-                    date=at(n),
-                    description=f"User (user{n}@example.com) attempted 10 consecutive logins",
-                    user_name=f"user{n}@example.com",
-                    ip=f"203.0.113.{n % 7}",
-                    details=None,
-                )
-                for n in range(200)
-            )
+    attack = [
+        event(
+            type="limit_wc",
+            log_id=f"{n}",
+            date=at(n),
+            description=f"User (user{n}@example.com) attempted 10 consecutive logins",
+            user_name=f"user{n}@example.com",
+            ip=f"203.0.113.{n % 7}",
+            details=None,
         )
-    )
+        for n in range(200)
+    ]
+    users = "user0@example.com, user1@example.com, user2@example.com"
+    users += ", user3@example.com, user4@example.com"
     title = "Blocked Account: Failed Logins [type: limit_wc] ×200"
-    assert message == {
-        "text": "*Auth0 log alert* 200 events in acme: 200 × limit_wc",
+    assert payload(*attack) == {
+        "text": "*200 events* in acme: 200 × Blocked Account: Failed Logins",
         "attachments": [
             {
                 "color": "#ecb22e",
-                "fallback": title,
+                "fallback": f"{title} · 2026-11-22 10:00:00 to 10:03:19 UTC"
+                f" · Users (200): {users}, 195 more",
                 "title": title,
                 "title_link": LOGS + "199",
-                "text": "2026-11-22 10:00:00 to 10:03:19 UTC",
+                "text": span(0, 199),
                 "fields": [
-                    {
-                        "title": "Latest description",
-                        "value": "`User (user199@example.com) attempted 10 consecutive logins`",
-                        "short": False,
-                    },
-                    {
-                        "title": "Client",
-                        "value": "`Default App` `aI61p8I8aFjmYRliLWgvM9ev97kCCNDB`",
-                        "short": True,
-                    },
-                    {
-                        "title": "Users (200)",
-                        "value": "`user0@example.com`, `user1@example.com`, `user2@example.com`,"
-                        " `user3@example.com`, `user4@example.com`, …",
-                        "short": False,
-                    },
-                    {
-                        "title": "Connection",
-                        "value": "`Username-Password-Authentication`",
-                        "short": True,
-                    },
-                    {
-                        "title": "IPs (7)",
-                        "value": "`203.0.113.0`, `203.0.113.1`, `203.0.113.2`, `203.0.113.3`,"
-                        " `203.0.113.4`, …",
-                        "short": False,
-                    },
+                    shown(
+                        "Latest description",
+                        "`User (user199@example.com) attempted 10 consecutive logins`",
+                        short=False,
+                    ),
+                    shown("Client", CLIENT),
+                    shown(
+                        "Users (200)",
+                        f"`{users.replace(', ', '`, `')}`, 195 more",
+                        short=False,
+                    ),
+                    shown("Connection", CONNECTION),
+                    shown(
+                        "IPs (7)",
+                        "`203.0.113.0` ×29, `203.0.113.1` ×29, `203.0.113.2` ×29,"
+                        " `203.0.113.3` ×29, `203.0.113.4` ×28, 2 more",
+                        short=False,
+                    ),
                 ],
                 "mrkdwn_in": ["fields"],
-                "footer": "acme",
-                "ts": 1795341799,
             }
         ],
+        **SETTINGS,
     }
+
+
+def test_the_attacker_and_the_victim_stand_first() -> None:
+    scattered = [
+        event(ip=f"198.51.100.{n}", user_name=f"user{n}@example.com", date=at(n))
+        for n in range(7)
+    ]
+    attack = [event(ip="203.0.113.66", log_id="9", date=at(59)) for _ in range(53)]
+    title = "Wrong email or password. [type: fp] ×60"
+    assert payload(*scattered, *attack) == {
+        "text": "*60 events* in acme: 60 × Failed Login (Incorrect Password)",
+        "attachments": [
+            {
+                "color": "#e01e5a",
+                "fallback": f"{title} · Failed Login (Incorrect Password)"
+                " · 2026-11-22 10:00:00 to 10:00:59 UTC"
+                " · Users (8): neo@example.com ×53, user0@example.com,"
+                " user1@example.com, user2@example.com, user3@example.com, 3 more",
+                "title": title,
+                "title_link": LOGS + "9",
+                "text": f"Failed Login (Incorrect Password) · {span(0, 59)}",
+                "fields": [
+                    shown("Client", CLIENT),
+                    shown(
+                        "Users (8)",
+                        "`neo@example.com` ×53, `user0@example.com`,"
+                        " `user1@example.com`, `user2@example.com`,"
+                        " `user3@example.com`, 3 more",
+                        short=False,
+                    ),
+                    shown("Connection", CONNECTION),
+                    shown(
+                        "IPs (8)",
+                        "`203.0.113.66` ×53, `198.51.100.0`, `198.51.100.1`,"
+                        " `198.51.100.2`, `198.51.100.3`, 3 more",
+                        short=False,
+                    ),
+                ],
+                "mrkdwn_in": ["fields"],
+            }
+        ],
+        **SETTINGS,
+    }
+
+
+def test_a_digest_with_news_a_limit_and_a_surge() -> None:
+    many = [event(date=at(n), log_id="1") for n in range(430)]
+    blocked = [event(type="limit_wc", date=at(9), log_id="2") for _ in range(12)]
+    new = event(
+        type="gd_recovery_failed",
+        date=at(440),
+        log_id="3",
+        description="Recovery code rejected",
+    )
+    message = build_message(
+        alerts(*many, *blocked, new),
+        ("user",),
+        digest=True,
+        news={"gd_recovery_failed"},
+        before={"fp": 43},
+    )
+    user = [shown("User", "`neo@example.com`")]
+    failed = "Wrong email or password."
+    assert message.payload == {
+        "text": "*443 events* in acme: 1 × Recovery failed (new),"
+        " 12 × Blocked Account: Failed Logins,"
+        " 430 × Failed Login (Incorrect Password), 43 before,"
+        " digest since 2026-11-22 10:00:00 UTC",
+        "attachments": [
+            {
+                "color": "#e01e5a",
+                "fallback": "Recovery code rejected [type: gd_recovery_failed]"
+                " · Recovery failed · 2026-11-22 10:07:20 UTC · User: neo@example.com",
+                "title": "Recovery code rejected [type: gd_recovery_failed]",
+                "title_link": LOGS + "3",
+                "text": "Recovery failed · <!date^1795342040^{date_short_pretty}"
+                " {time_secs}|2026-11-22 10:07:20 UTC>",
+                "fields": user,
+                "mrkdwn_in": ["fields"],
+            },
+            {
+                "color": "#ecb22e",
+                "fallback": f"{failed} [type: limit_wc] ×12"
+                " · Blocked Account: Failed Logins · 2026-11-22 10:00:09 UTC"
+                " · User: neo@example.com",
+                "title": f"{failed} [type: limit_wc] ×12",
+                "title_link": LOGS + "2",
+                "text": "Blocked Account: Failed Logins · <!date^1795341609^"
+                "{date_short_pretty} {time_secs}|2026-11-22 10:00:09 UTC>",
+                "fields": user,
+                "mrkdwn_in": ["fields"],
+            },
+            {
+                "color": "#e01e5a",
+                "fallback": f"{failed} [type: fp] ×430"
+                " · Failed Login (Incorrect Password)"
+                " · 2026-11-22 10:00:00 to 10:07:09 UTC · User: neo@example.com",
+                "title": f"{failed} [type: fp] ×430",
+                "title_link": LOGS + "1",
+                "text": f"Failed Login (Incorrect Password) · {span(0, 429)}",
+                "fields": user,
+                "mrkdwn_in": ["fields"],
+            },
+        ],
+        **SETTINGS,
+    }
+    assert message.named == {"gd_recovery_failed", "limit_wc", "fp"}
 
 
 # Titles, links, times, fields.
@@ -431,14 +550,13 @@ def test_the_title(data: dict[str, Any], title: str) -> None:
     ],
 )
 def test_the_name_stands_once(description: str | None, text: str | None) -> None:
-    first, _ = build_message(alerts(event(type="f", description=description), event()))[
-        "attachments"
-    ]
-    assert first.get("text") == text
+    failed = event(type="f", description=description)
+    first, _ = attachments(failed, event())
+    assert first["text"] == (f"{text} · {TIME}" if text else TIME)
 
 
 def test_without_fields_nothing_is_formatted() -> None:
-    (built,) = build_message(alerts(event()), ())["attachments"]
+    (built,) = attachments(event(), fields=())
     assert "fields" not in built
     assert "mrkdwn_in" not in built
 
@@ -482,27 +600,23 @@ def test_200_that_differ_in_whom_they_name_are_three_attachments_at_most(
         for n in range(200)
     ]
     message = build_message(alerts(*many))
-    assert len(message["attachments"]) == (3 if clients == 3 else 1)
+    built = message.payload["attachments"]
+    assert len(built) == (3 if clients == 3 else 1)
     assert stands_for(message) == 200
-    totals = [
-        sum(
-            int((re.search(rf"{label}s \((\d+)\)", str(built)) or "0")[1])
-            for built in message["attachments"]
-        )
-        for label in ("User", "IP")
-    ]
-    assert totals == [200, 200]
+    for label in ("Users", "IPs"):
+        counts = re.findall(rf"'{label} \((\d+)\)'", str(built))
+        assert sum(map(int, counts)) == 200
 
 
 def test_three_events_are_listed_and_four_are_grouped() -> None:
     same = [event() for _ in range(MAX_SINGLE + 1)]
-    assert len(build_message(alerts(*same[:MAX_SINGLE]))["attachments"]) == MAX_SINGLE
-    (group,) = build_message(alerts(*same))["attachments"]
+    assert len(attachments(*same[:MAX_SINGLE])) == MAX_SINGLE
+    (group,) = attachments(*same)
     assert group["title"] == "Wrong email or password. [type: fp] ×4"
 
 
 def grouped(*events: dict[str, Any]) -> list[str]:
-    return [built["title"] for built in build_message(alerts(*events))["attachments"]]
+    return [built["title"] for built in attachments(*events)]
 
 
 def test_the_finest_grouping_that_stays_readable() -> None:
@@ -529,12 +643,10 @@ def test_the_causes_of_a_group_are_counted() -> None:
         event(type="f", description=f"{n}", details={"error": errors[n % 2]})
         for n in range(20)
     ]
-    (group,) = build_message(alerts(*many))["attachments"]
-    assert group["fields"][0] == {
-        "title": "Causes (2)",
-        "value": "`no such user`, `wrong realm`",
-        "short": False,
-    }
+    (group,) = attachments(*many)
+    causes = "`no such user` ×10, `wrong realm` ×10"
+    assert group["fields"][0] == shown("Causes (2)", causes, short=False)
+    assert "Causes (2): no such user ×10, wrong realm ×10" in group["fallback"]
 
 
 def test_a_group_whose_newest_has_no_description_shows_none() -> None:
@@ -542,45 +654,134 @@ def test_a_group_whose_newest_has_no_description_shows_none() -> None:
         event(type="f", description=f"{n}" if n < 9 else "", details=None)
         for n in range(10)
     ]
-    (group,) = build_message(alerts(*many))["attachments"]
+    (group,) = attachments(*many)
     assert group["title"] == "Failed Login [type: f] ×10"
     assert group["fields"][0]["title"] == "Client"
 
 
-def test_a_limit_goes_before_as_many_failures() -> None:
-    failed, limited = [event(type="f") for _ in range(4)], [event(type="pwd_leak")] * 4
-    assert [title.split()[-2] for title in grouped(*failed, *limited)] == [
-        "pwd_leak]",
-        "f]",
-    ]
+def types(*events: dict[str, Any], **options: Any) -> list[str]:
+    """The log types of a message's attachments, in their order."""
+    titles = [built["title"] for built in attachments(*events, **options)]
+    return re.findall(r"\[type: (\w+)\]", " ".join(titles))
+
+
+def test_limits_stand_before_more_failures() -> None:
+    wrong = [event(type="fp") for _ in range(143)]
+    blocked = [event(type="limit_wc")] * 12
+    assert types(*wrong, *blocked) == ["limit_wc", "fp"]
+    few = [event(type="f"), event(type="pwd_leak"), event(type="fs")]
+    assert types(*few) == ["pwd_leak", "f", "fs"]
+
+
+def test_news_stands_before_limits_even_among_the_few() -> None:
+    few = [event(type="f"), event(type="pwd_leak"), event(type="fs")]
+    assert types(*few, news=["fs"]) == ["fs", "pwd_leak", "f"]
+    assert text(*few, news=["fs"]) == (
+        "*3 events* in acme: 1 × Failed Signup (new), 1 × Breached password,"
+        " 1 × Failed Login"
+    )
+
+
+def test_where_all_is_news_none_stands_out() -> None:
+    few = [event(type="f"), event(type="pwd_leak"), event(type="fs")]
+    everything = payload(*few, news=["f", "pwd_leak", "fs"])
+    assert everything == payload(*few)
+    assert "(new)" not in str(everything)
+
+
+def test_news_is_shown_in_full_however_much_else_there_is() -> None:
+    many = [event(type=f"f{n}") for n in range(30) for _ in range(9)]
+    new = event(type="gd_recovery_failed", log_id="new", description="Wrong code")
+    first = attachments(*many, new, news=["gd_recovery_failed"])[0]
+    assert first["title"] == "Wrong code [type: gd_recovery_failed]"
+    assert first["title_link"] == LOGS + "new"
+    assert field(first, "User") == "`neo@example.com`"
+
+
+def test_what_one_attachment_shows_is_of_one_tenant() -> None:
+    prod = [event(tenant_name="acme-prod", log_id="1") for _ in range(5)]
+    dev = event(tenant_name="acme-dev", log_id="2", date="2026-11-23T00:00:00Z")
+    first, second = attachments(*prod, dev)
+    assert first["title"] == "Wrong email or password. [type: fp] ×5"
+    assert first["footer"] == "acme-prod"
+    assert "/acme-prod/logs/1" in first["title_link"]
+    assert second["title"] == "Wrong email or password. [type: fp]"
+    assert second["footer"] == "acme-dev"
+    assert "/acme-dev/logs/2" in second["title_link"]
+
+
+def test_events_of_unnamed_tenants_are_split_by_their_host() -> None:
+    hosts = ["a.example", "b.example"]
+    many = [event(tenant_name="", hostname=hosts[n % 2]) for n in range(6)]
+    assert [built["footer"] for built in attachments(*many)] == hosts
+    assert grouped(*many) == ["Wrong email or password. [type: fp] ×3"] * 2
+
+
+def test_values_of_a_group_have_how_often_they_are_there() -> None:
+    def users(*names: str | None) -> str | None:
+        many = [event(user_name=name, user_id=None) for name in names]
+        (group,) = attachments(*many, fields=("user",))
+        return field(group, "User") or field(group, "Users (2)")
+
+    assert users("neo", "neo", "neo", "neo") == "`neo`"  # as the title says already
+    assert users("neo", "neo", None, None) == "`neo` ×2"
+    assert users("trinity", "neo", "neo", "neo") == "`neo` ×3, `trinity`"
+    assert users("trinity", "neo", None, None) == "`trinity`, `neo`"
 
 
 def test_types_are_grouped_more_coarsely_before_one_of_them_is_hidden() -> None:
-    codes = ["f", "fp", "fu", "fs", "fsa", "fn", "limit_wc", "limit_mu", "pwd_leak"]
-    many = [event(type=code, client_id=f"{n % 3}") for code in codes for n in range(6)]
+    nine = ["f", "fp", "fu", "fs", "fsa", "fn", "limit_wc", "limit_mu", "pwd_leak"]
+    many = [event(type=code, client_id=f"{n % 3}") for code in nine for n in range(6)]
     titles = grouped(*many)
     assert len(titles) == MAX_ATTACHMENTS - 1  # one more would need two
-    assert {title.split("type: ")[1].split("]")[0] for title in titles} == set(codes)
+    assert {title.split("type: ")[1].split("]")[0] for title in titles} == set(nine)
     many.append(event(type="api_limit"))
     assert len(grouped(*many)) == MAX_ATTACHMENTS
     assert not any(title.startswith("and ") for title in grouped(*many))
 
 
-def test_more_types_than_attachments_are_counted_in_the_last() -> None:
+def test_the_largest_type_is_grouped_more_coarsely_and_no_other() -> None:
     many = [
-        event(type=f"new_{n}_failed") for n in range(60) for _ in range(1 + (n == 50))
+        event(type=code, client_id=f"{n % clients}")
+        for code, clients in (("f", 2), ("fp", 3), ("fu", 3), ("fs", 3))
+        for n in range(6)
     ]
-    message = build_message(alerts(*many))
-    assert len(message["attachments"]) == MAX_ATTACHMENTS
-    assert (
-        message["attachments"][0]["title"]
-        == "Wrong email or password. [type: new_50_failed] ×2"
-    )
-    last = message["attachments"][-1]
-    assert last["title"] == last["fallback"] == "and 51 more types, 51 events"
+    assert sorted(types(*many)) == ["f", "f", *["fp"], *["fs"] * 3, *["fu"] * 3]
+
+
+def test_more_types_than_attachments_are_counted_in_the_last() -> None:
+    many = [event(type=f"new_{n}_failed") for n in range(200)]
+    twice = event(type="new_50_failed")
+    message = build_message(alerts(*many, twice))
+    built = message.payload["attachments"]
+    assert len(built) == MAX_ATTACHMENTS
+    title = "Wrong email or password. [type: new_50_failed] ×2"
+    assert built[0]["title"] == title
+    last = built[-1]
+    assert last["title"] == "and 191 more events"
+    assert last["fallback"] == f"and 191 more events: {last['text']}"
     assert last["text"].startswith("1 × new_8_failed, 1 × new_9_failed, 1 × ")
-    assert last["text"].endswith(", 11 × other types")
+    others = re.search(r", (\d+) × other types$", last["text"])
+    assert others
     assert last["color"] == "#9e9e9e"
+    assert MAX_TEXT - 50 < len(last["text"]) <= MAX_TEXT + len(others[0])
+    assert len(message.named) == 200 - int(others[1])  # what it names, and no more
+    assert {f"new_{n}_failed" for n in (0, 8, 9, 50)} <= message.named
+    assert "new_199_failed" not in message.named
+
+
+def test_the_last_attachment_has_the_order_of_all() -> None:
+    many = [event(type=f"f{n}") for n in range(9) for _ in range(5)]
+    late = [
+        event(type="fp"),
+        event(type="fs"),
+        event(type="fs"),
+        event(type="limit_wc"),
+    ]
+    last = attachments(*many, *late, *late)[-1]
+    assert last["text"] == (
+        "5 × f8, 4 × Failed Signup, 2 × Failed Login (Incorrect Password)"
+    )
 
 
 def test_ten_thousand_events_make_one_small_message() -> None:
@@ -593,9 +794,54 @@ def test_ten_thousand_events_make_one_small_message() -> None:
         for n in range(10_000)
     ]
     message = build_message(alerts(*many), tuple(FIELDS))
-    assert message["text"] == "*Auth0 log alert* 10,000 events in acme: 10,000 × fp"
+    assert message.payload["text"] == (
+        "*10,000 events* in acme: 10,000 × Failed Login (Incorrect Password)"
+    )
     assert len(encode(message)) < MAX_BYTES
     assert stands_for(message) == 10_000
+
+
+def test_the_last_resort_fits_whatever_it_shows() -> None:
+    typed = {
+        "description": ":\U0001f600" * 900,
+        "log_id": "\U0001f600" * 100,
+        "tenant_name": "",
+    }
+    many = [
+        event(
+            type=f"{'x' * 90}{n}",
+            date=at(second),
+            hostname=f"{n}" + ":\U0001f600" * 900,
+            **typed,
+        )
+        for n in range(99)
+        for second in range(2)
+    ]
+    message = build_message(alerts(*many), tuple(FIELDS))
+    check(message, len(many))
+    assert "fields" not in message.payload["attachments"][0]
+
+
+def test_the_work_grows_with_the_types_and_not_with_their_square() -> None:
+    (alert,) = alerts(event())
+
+    def calls(types: int) -> int:
+        """How many functions are called for a message of three events of each type."""
+        many = [replace(alert, code=f"f{n % types}") for n in range(3 * types)]
+        count = 0
+
+        def called(*_: object) -> None:
+            nonlocal count
+            count += 1
+
+        sys.setprofile(called)
+        try:
+            build_message(many)
+        finally:
+            sys.setprofile(None)
+        return count
+
+    assert calls(2000) < 2.1 * calls(1000)
 
 
 def test_long_texts_are_cut_shorter_until_the_message_fits() -> None:
@@ -607,45 +853,80 @@ def test_long_texts_are_cut_shorter_until_the_message_fits() -> None:
     for fields in (DEFAULT_FIELDS, tuple(FIELDS)):
         message = build_message(alerts(*many), fields)
         check(message, MAX_ATTACHMENTS)
-        assert 250 > len(message["attachments"][0]["title"]) > 50
+        assert 250 > len(message.payload["attachments"][0]["title"]) > 50
 
 
 # The notification.
 
+FAILED = "Failed Login (Incorrect Password)"
+
 
 @pytest.mark.parametrize(
-    ("tenants", "text"),
+    ("tenants", "headline"),
     [
-        (["acme", "acme"], "2 events in acme: 2 × fp"),
-        (["acme", "other"], "2 events: 2 × fp"),
-        (["acme", ""], "2 events: 2 × fp"),
-        (["", ""], "2 events: 2 × fp"),
-        (["acme"], "Failed Login (Incorrect Password) in acme"),
-        ([""], "Failed Login (Incorrect Password)"),
+        (["acme", "acme"], f"*2 events* in acme: 2 × {FAILED}"),
+        (["acme", "other"], f"*2 events*: 2 × {FAILED}"),
+        (["acme", ""], f"*2 events*: 2 × {FAILED}"),
+        (["", ""], f"*2 events*: 2 × {FAILED}"),
+        (["acme"], f"*{FAILED}* in acme"),
+        ([""], f"*{FAILED}*"),
     ],
 )
-def test_the_text_names_the_tenant_that_all_share(
-    tenants: list[str], text: str
+def test_the_headline_names_the_tenant_that_all_share(
+    tenants: list[str], headline: str
 ) -> None:
     events = [event(tenant_name=tenant, hostname="") for tenant in tenants]
-    assert build_message(alerts(*events))["text"] == f"*Auth0 log alert* {text}"
+    assert text(*events) == headline
 
 
-def test_the_text_counts_the_most_frequent_types_and_the_others() -> None:
-    counts = {"fp": 1100, "fu": 120, "limit_wc": 23, "f": 2, "fs": 1}
+def test_the_headline_names_limits_first_and_then_the_most_frequent() -> None:
+    counts = {"fp": 143, "limit_wc": 12}
     many = [event(type=code) for code, count in counts.items() for _ in range(count)]
-    assert build_message(alerts(*many))["text"] == (
-        "*Auth0 log alert* 1,246 events in acme:"
-        " 1,100 × fp, 120 × fu, 23 × limit_wc, 3 × other types"
+    assert text(*many) == (
+        "*155 events* in acme: 12 × Blocked Account: Failed Logins,"
+        " 143 × Failed Login (Incorrect Password)"
+    )
+    four = [event(type=code) for code in ("f", "fs", "fepft", "api_limit")]
+    assert text(*four) == (
+        "*4 events* in acme: 1 × Rate Limit on the Authentication or Management APIs,"
+        " 1 × Failed Login, 1 × Failed Signup, 1 × Failed Exchange: Password"
     )
 
 
-def test_the_text_of_an_unknown_type_has_its_code() -> None:
-    text = build_message(alerts(event(type="new_<thing>_failed")))["text"]
-    assert text == "*Auth0 log alert* new_&lt;thing&gt;_failed in acme"
+def test_the_headline_names_as_many_types_as_fit_and_counts_the_others() -> None:
+    many = [event(type=f"{'long_' * 11}{n:03}") for n in range(4)]
+    short = event(type="x")
+    names = [f"2 × {'long_' * 11}{n:03}" for n in range(3)]
+    assert len(", ".join(names)) == 190  # a fourth has no room, but a short one has
+    message = build_message(alerts(*many, short, *many))
+    assert message.payload["text"] == (
+        f"*9 events* in acme: {', '.join(names)}, 1 × x, 2 × other types"
+    )
+
+
+def test_a_surge_has_what_there_was_before() -> None:
+    many = [event() for _ in range(430)]
+    surged = text(*many, event(type="f"), before={"fp": 1043})
+    assert surged == (
+        f"*431 events* in acme: 430 × {FAILED}, 1,043 before, 1 × Failed Login"
+    )
+
+
+def test_a_log_types_code_is_letters_digits_and_the_like() -> None:
+    odd = event(type="_new_<thing>*failed*_:sos:_")
+    assert text(odd) == "*new_thingfailed_sos* in acme"
+    assert text(event(type="<>")) == "*unknown* in acme"
+    (built, _) = attachments(odd, odd)
+    assert built["title"].endswith(" [type: new_thingfailed_sos]")
 
 
 # Times and places.
+
+
+def test_the_footer_stands_only_where_the_headline_does_not_name_the_tenant() -> None:
+    assert "footer" not in attachment(type="f", tenant_name="acme")
+    two = [event(tenant_name=tenant) for tenant in ("acme", "other")]
+    assert [built["footer"] for built in attachments(*two)] == ["acme", "other"]
 
 
 def test_without_a_tenant_the_footer_is_the_hostname() -> None:
@@ -654,15 +935,24 @@ def test_without_a_tenant_the_footer_is_the_hostname() -> None:
         == "login.acme.example"
     )
     assert attachment(type="f", hostname="<" * 300)["footer"] == "&lt;" * 24 + "…"
+    assert attachment(type="f", hostname="a:sos:b")["footer"] == "a:\u2060sos:b"
     assert "footer" not in attachment(type="f")
+
+
+def test_a_lone_alert_says_when_in_the_readers_time_zone() -> None:
+    built = attachment(type="f", date="2026-11-22T10:00:05.696Z")
+    assert built["text"] == TIME
+    assert "ts" not in built
+    assert built["fallback"] == "Failed Login [type: f] · 2026-11-22 10:00:05 UTC"
+    undated = attachment(type="f")
+    assert "text" not in undated
+    assert undated["fallback"] == "Failed Login [type: f]"
 
 
 def test_a_span_within_a_second_is_one_time() -> None:
     many = [event(date=f"2026-11-22T10:00:05.{n}00Z") for n in range(5)]
-    (group,) = build_message(alerts(*many))["attachments"]
-    assert (
-        group["text"] == "Failed Login (Incorrect Password) · 2026-11-22 10:00:05 UTC"
-    )
+    (group,) = attachments(*many)
+    assert group["text"] == f"{FAILED} · {TIME}"
 
 
 def test_a_group_spans_days_and_is_linked_to_its_newest_event() -> None:
@@ -670,14 +960,17 @@ def test_a_group_spans_days_and_is_linked_to_its_newest_event() -> None:
         event(date=f"2026-11-{n:02}T10:00:00Z", log_id=f"{n}") for n in (12, 20, 13)
     ]
     undated = [event(date=None) for _ in range(9)]
-    (group,) = build_message(alerts(*days, *undated))["attachments"]
+    (group,) = attachments(*days, *undated)
     assert group["title_link"] == LOGS + "20"
-    assert group["text"].endswith(" · 2026-11-12 10:00:00 to 2026-11-20 10:00:00 UTC")
-    (group,) = build_message(alerts(*undated, *[event(date="", log_id="7")] * 2))[
-        "attachments"
-    ]
+    assert group["text"] == (
+        f"{FAILED} · <!date^1794477600^{{date_short_pretty}} {{time_secs}}"
+        "|2026-11-12 10:00:00> to <!date^1795168800^{date_short_pretty} {time_secs}"
+        "|2026-11-20 10:00:00 UTC>"
+    )
+    assert " · 2026-11-12 10:00:00 to 2026-11-20 10:00:00 UTC" in group["fallback"]
+    (group,) = attachments(*undated, *[event(date="", log_id="7")] * 2)
     assert group["title_link"] == LOGS + "7"
-    assert group["text"] == "Failed Login (Incorrect Password)"
+    assert group["text"] == FAILED
 
 
 # Safety: everything an event says may be written by an attacker.
@@ -703,7 +996,7 @@ def test_a_group_spans_days_and_is_linked_to_its_newest_event() -> None:
 def test_what_a_user_typed_is_shown_and_does_nothing(typed: str, shown: str) -> None:
     built = attachment(type="f", description=typed, user_name=typed, client_name=typed)
     assert built["title"] == f"{shown} [type: f]"
-    assert built["fallback"] == f"{shown} [type: f]"
+    assert built["fallback"] == f"{shown} [type: f] · User: {shown}"
     assert field(built, "User") == f"`{shown}`"
     assert field(built, "Client") == f"`{shown}`"
 
@@ -714,12 +1007,33 @@ def test_a_backtick_ends_no_code_span() -> None:
     assert field(built, "Client") == "`ˋa` `bˋ`"
 
 
-def test_a_code_is_escaped_and_what_is_no_tenant_is_not_shown() -> None:
-    message = build_message(
-        alerts(*[event(tenant_name="<!here>*", hostname="", type="<f&>")] * 2)
+def test_a_title_has_no_emoji_but_its_fallback_is_as_it_was_typed() -> None:
+    typed = "2001:18:a:b:100::1 :sos:"
+    built = attachment(type="f", description=typed, user_name=typed)
+    shown = "2001:18:\u2060a:\u2060b:\u2060100::1 :\u2060sos:"
+    assert built["title"] == f"{shown} [type: f]"
+    assert built["fallback"] == f"{typed} [type: f] · User: {typed}"
+    assert field(built, "User") == f"`{typed}`"
+
+
+def test_a_json_web_token_is_masked_in_every_field() -> None:
+    token = f"eyJ{'a' * 40}.eyJ{'b' * 900}.{'c' * 300}"
+    built = attachment(
+        type="flo",
+        description=f"To {token}",
+        user_name=token[:99],
+        details={"return_to": f"https://a.example/?error={token}", "error": [token]},
     )
-    assert message["text"] == "*Auth0 log alert* 2 events: 2 × &lt;f&amp;&gt;"
-    assert message["attachments"][0]["title"].endswith("[type: &lt;f&amp;&gt;]")
+    assert built["title"] == "To [token] [type: flo]"
+    assert field(built, "Return URL") == "`https://a.example/?error=[token]`"
+    assert field(built, "User") == field(built, "Cause") or "`[token]`"
+    assert "eyJ" not in str(built)
+
+
+def test_what_is_no_tenant_is_not_shown() -> None:
+    odd = event(tenant_name="<!here>*", hostname="")
+    message = payload(odd, odd)
+    assert message["text"] == f"*2 events*: 2 × {FAILED}"
     assert "footer" not in message["attachments"][0]
 
 
@@ -772,13 +1086,11 @@ def test_a_hostile_value_does_nothing_in_any_field(typed: Any) -> None:
     location = dict.fromkeys(["city_name", "country_name"], typed)
     data = {"type": "f", "log_id": "1", **top, "location_info": location}
     for each in (details, typed, {"error": typed}, [typed], [details]):
-        message = build_message(
-            alerts({"data": {**data, "details": each}}), tuple(FIELDS)
-        )
+        only = alerts({"data": {**data, "details": each}})
+        message = build_message(only, tuple(FIELDS))
         check(message, 1)
-        assert "{" not in str(
-            [shown["value"] for shown in message["attachments"][0].get("fields", [])]
-        )
+        (built,) = message.payload["attachments"]
+        assert "{" not in str([shown["value"] for shown in built.get("fields", [])])
 
 
 # Properties: for anything that JSON can hold.
@@ -831,11 +1143,11 @@ floods = st.builds(
 )
 
 
-def stands_for(message: dict[str, Any]) -> int:
+def stands_for(message: Message) -> int:
     """How many events a message says it stands for, added up over its attachments."""
     total = 0
-    for built in message["attachments"]:
-        rest = re.match(r"and [\d,]+ more types, ([\d,]+) events$", built["title"])
+    for built in message.payload["attachments"]:
+        rest = re.match(r"and ([\d,]+) more events$", built["title"])
         if rest and built["color"] == "#9e9e9e":
             counts = re.findall(r"(?:^|, )([\d,]+) × ", built["text"])
             assert sum(map(number, counts)) == number(rest[1])
@@ -864,31 +1176,36 @@ def texts(message: Any) -> list[str]:
     return [message] if isinstance(message, str) else []
 
 
-def check(message: dict[str, Any], events: int) -> None:
+def check(message: Message, events: int) -> None:
     encoded = encode(message)
-    assert json.loads(encoded) == message
+    assert json.loads(encoded) == message.payload
     assert len(encoded) <= MAX_BYTES
-    assert 1 <= len(message["attachments"]) <= MAX_ATTACHMENTS
+    built = message.payload["attachments"]
+    assert 1 <= len(built) <= MAX_ATTACHMENTS
     assert stands_for(message) == events
-    headline = re.match(r"\*Auth0 log alert\* (?:([\d,]+) events)?", message["text"])
-    assert headline
-    assert number(headline[1] or "1") == events
-    for text in texts(message):
+    headline = message.payload["text"]
+    count = re.match(r"\*([\d,]+) events\*(?: in [a-z0-9-]+)?: ", headline)
+    assert number(count[1] if count else "1") == events
+    for text in texts(message.payload):
+        text = re.sub(r"<!date\^\d+\^[a-z_{} ]+\|[\d :-]+(UTC)?>", "", text)
         assert not re.search(r"[<>]|&(?!amp;|lt;|gt;)", text)
         assert not re.search(
             "[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e]", text
         )
-    for built in message["attachments"]:
-        assert len(built["title"]) <= ROOM
-        assert len(built.get("text", "")) <= MAX_TEXT
-        assert len(built.get("footer", "")) <= 100
-        assert len(built["fallback"]) <= ROOM
-        assert re.fullmatch(
-            r"https://manage\.auth0\.com/[!-~]+", built.get("title_link", LOGS)
-        )
-        for shown in built.get("fields", []):
-            assert len(shown["value"]) <= ROOM
-            assert shown["value"].count("`") % 2 == 0
+        assert not re.search("eyJ[A-Za-z0-9_-]{12,}[.]", text)
+    for attachment in built:
+        for outside_code in ("title", "footer"):
+            shown = attachment.get(outside_code, "")
+            assert not re.search(r":(100|1234|\w*[a-z]\w*):", shown)
+        assert len(attachment["title"].replace("\u2060", "")) <= ROOM
+        assert len(attachment.get("text", "")) <= MAX_TEXT + 50
+        assert len(attachment.get("footer", "").replace("\u2060", "")) <= 100
+        link = attachment.get("title_link", LOGS)
+        assert re.fullmatch(r"https://manage\.auth0\.com/[!-~]+", link)
+        for field in attachment.get("fields", []):
+            without_counts = re.sub("` ×[0-9,]+", "`", field["value"])
+            assert len(without_counts) <= ROOM + len(", 1,000 more")
+            assert field["value"].count("`") % 2 == 0
 
 
 @given(few | floods, st.permutations(sorted(FIELDS)).map(tuple))
@@ -899,18 +1216,52 @@ def test_any_events_make_a_safe_bounded_message_that_counts_them(
     check(message, len(events))
 
 
+@given(few | floods, st.sets(st.sampled_from(["f", "fp", "s", "limit_wc"])))
+def test_a_message_names_what_it_shows_and_news_first(
+    events: list[dict[str, Any]], news: set[str]
+) -> None:
+    many = alerts(*({"data": data} for data in events))
+    message = build_message(many, news=news)
+    assert message.named <= {alert.code for alert in many}
+    shown = str(message.payload)
+    for alert in many:
+        if alert.code in message.named:
+            assert (alert.name or alert.code) in shown
+    attachments = message.payload["attachments"]
+    codes = re.findall(r"\[type: (\w+)\]", " ".join(a["title"] for a in attachments))
+    if {alert.code for alert in many} - news:
+        is_news = [
+            code in news for code in codes if code in ("f", "fp", "s", "limit_wc")
+        ]
+        assert is_news == sorted(is_news, reverse=True)
+
+
+# The message of mere counts.
+
+
 def test_the_counts_hold_nothing_that_anyone_typed() -> None:
     typed = dict.fromkeys(
         ["description", "user_name", "client_name", "hostname"], "typed"
     )
     many = alerts(event(**typed), event(**typed), event(type="typed_failed", **typed))
-    assert build_message(many, tuple(FIELDS), form="counts") == {
-        "text": "*Auth0 log alert* 3 events in acme: 2 × fp, 1 × unknown type\n"
-        "Slack refused the details: see Auth0's own logs, https://manage.auth0.com/#/logs"
+    message = build_message(many, tuple(FIELDS), form="counts")
+    assert message.payload == {
+        "text": f"*3 events* in acme: 2 × {FAILED}, 1 × unknown type\n"
+        "Slack refused the details: see Auth0's own logs,"
+        " <https://manage.auth0.com/#/logs>",
+        **SETTINGS,
     }
     (one,) = alerts(event(type="typed_failed", tenant_name="<typed>", **typed))
-    assert build_message([one], form="counts")["text"].startswith(
-        "*Auth0 log alert* unknown type\n"
+    counts = build_message([one], form="counts").payload
+    assert counts["text"].startswith("*unknown type*\n")
+
+
+def test_the_counts_count_as_having_shown_all_their_types() -> None:
+    many = alerts(*[event(type=f"new_{n}_failed") for n in range(99)], event())
+    message = build_message(many, form="counts", news=["fp"], digest=True)
+    assert message.named == {alert.code for alert in many}
+    assert message.payload["text"].startswith(
+        f"*100 events* in acme: 1 × {FAILED} (new), 99 × unknown type, digest since "
     )
 
 
@@ -918,19 +1269,18 @@ def test_the_counts_hold_nothing_that_anyone_typed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("dates", "text"),
+    ("dates", "headline"),
     [
-        ([9, 3, 7], "3 events in acme, digest since 2026-11-22 10:00:03 UTC: 3 × fp"),
         (
-            [9],
-            "Failed Login (Incorrect Password) in acme, digest since 2026-11-22 10:00:09 UTC",
+            [9, 3, 7],
+            f"*3 events* in acme: 3 × {FAILED}, digest since 2026-11-22 10:00:03 UTC",
         ),
-        ([None, None], "2 events in acme, digest: 2 × fp"),
+        ([9], f"*{FAILED}* in acme, digest since 2026-11-22 10:00:09 UTC"),
+        ([None, None], f"*2 events* in acme: 2 × {FAILED}, digest"),
     ],
 )
 def test_a_digest_says_that_it_is_one_and_since_when(
-    dates: list[int | None], text: str
+    dates: list[int | None], headline: str
 ) -> None:
     many = [event(date=None if second is None else at(second)) for second in dates]
-    message = build_message(alerts(*many), digest=True)
-    assert message["text"] == f"*Auth0 log alert* {text}"
+    assert text(*many, digest=True) == headline

@@ -725,8 +725,9 @@ def test_real_threads_post_too() -> None:
         posted.append(message)
         return OK
 
-    outbox = Outbox(lambda alerts, **_: {"count": len(alerts)}, send, 0)
+    message = Message({}, frozenset())
+    outbox = Outbox(lambda alerts, **_: message, send, 0)
     delivery = outbox.put([alert("1")], time.monotonic() + BUDGET)
     outbox.wait(delivery)
     assert delivery.outcome == OK
-    assert posted == [{"count": 1}]
+    assert posted == [message]

@@ -13,6 +13,7 @@ import responses
 from requests.exceptions import InvalidProxyURL, InvalidSchema, ProxyError, SSLError
 from urllib3.exceptions import LocationParseError
 
+from message import Message
 from slack import (
     ADVICE,
     ANSWER_TIMEOUT,
@@ -28,7 +29,7 @@ from slack import (
 from tests.slack_stub import slack_stub
 
 URL = "https://hooks.slack.example/services/T0/B0/secret"
-MESSAGE = {"text": "*Auth0 log alert* · naïve \U0001f600"}
+MESSAGE = Message({"text": "*Failed Login* · naïve \U0001f600"}, frozenset())
 
 
 @pytest.fixture
@@ -66,7 +67,7 @@ def test_posts_the_message_as_json(slack: responses.RequestsMock) -> None:
     assert post() == Outcome(Verdict.ACCEPTED, "ok", 200)
     request = answer.calls[0].request
     assert request.headers["Content-Type"] == "application/json; charset=utf-8"
-    assert json.loads(request.body) == MESSAGE
+    assert json.loads(request.body) == MESSAGE.payload
 
 
 @pytest.mark.parametrize(

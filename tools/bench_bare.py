@@ -4,13 +4,17 @@ import json
 
 from flask import Flask, Response, request
 
+from message import Message
 from outbox import Outbox
 from slack import Outcome, Verdict
 
 app = Flask(__name__, static_folder=None)
 # What worker.py asks the application for.
 app.extensions["is_authorized"] = lambda _authorization: True
-app.extensions["outbox"] = Outbox(lambda *_: {}, lambda _: Outcome(Verdict.ACCEPTED), 0)
+nothing = Message({}, frozenset())
+app.extensions["outbox"] = Outbox(
+    lambda *_: nothing, lambda _: Outcome(Verdict.ACCEPTED), 0
+)
 
 
 @app.post("/api/logs")

@@ -19,6 +19,9 @@ ROOT = Path(__file__).parent.parent
 
 WIDTH, LEFT, LINE = 760, 62, 21  # pixels
 COLUMN = 44  # characters
+WHOLE = 100  # characters of a field that has the width for itself
+HEADLINE = 92  # characters
+DATE = re.compile(r"<!date\^(\d+)\^([^|]*)\|[^>]*>")
 TEXT, GREY, LINK, CODE = "#1d1c1d", "#616061", "#1264a3", "#c01343"
 
 
@@ -56,11 +59,25 @@ def messages() -> list[Message]:
     blocked = [
         f"User (user{n}@example.com) attempted 10 consecutive logins" for n in range(12)
     ]
+    # A victim and an attacker among others.
+    users = [
+        "neo@example.com" if n > 20 else f"user{n}@example.com" for n in range(143)
+    ]
+    addresses = ["203.0.113.66" if n > 20 else f"198.51.100.{n}" for n in range(143)]
+    wrong = {"type": "fp", "description": "Wrong email or password."}
     flood = [
-        *events(143, type="fp", description="Wrong email or password."),
+        *events(143, **wrong, user_name=users, ip=addresses),
         *events(12, type="limit_wc", description=blocked),
     ]
     return [build_message(alert_filter.alerts(sent)) for sent in (lone, flood)]
+
+
+def as_slack_says_it(date: re.Match[str]) -> str:
+    """A date as Slack shows it to a reader in UTC."""
+    time = datetime.fromtimestamp(int(date[1]), UTC)
+    day = f"{time:%b} {time.day}, {time:%Y}"
+    words = date[2].replace("{date_short_pretty}", day)
+    return words.replace("{time_secs}", f"{time:%I:%M:%S %p}")
 
 
 class Drawing:
@@ -99,7 +116,8 @@ class Drawing:
         )
         self.y += LINE
         if "text" in attachment:
-            self.text(LEFT + 14, attachment["text"], f'fill="{TEXT}"')
+            text = DATE.sub(as_slack_says_it, attachment["text"])
+            self.text(LEFT + 14, text, f'fill="{TEXT}"')
             self.y += LINE
         rows: list[list[dict[str, Any]]] = []
         for field in attachment.get("fields", []):
@@ -117,7 +135,7 @@ class Drawing:
                 )
             self.y += LINE - 2
             values = [
-                wrap(field["value"], COLUMN if field["short"] else 2 * COLUMN)
+                wrap(field["value"], COLUMN if field["short"] else WHOLE)
                 for field in row
             ]
             for line in zip_longest(*values, fillvalue=""):
@@ -125,12 +143,10 @@ class Drawing:
                     self.text(LEFT + 14 + column * 350, words, f'fill="{TEXT}"', 14)
                 self.y += LINE - 2
             self.y += 4
-        time = datetime.fromtimestamp(attachment["ts"], UTC)
-        footer = f"{attachment['footer']}  |  {time:%b %d}, {time:%H:%M}"
-        self.text(LEFT + 14, footer, f'fill="{GREY}"', 12)
-        bar = f'<rect x="{LEFT}" y="{top}" width="4" height="{self.y - top + 4}" rx="2"'
+        height = self.y - top - LINE + 8
+        bar = f'<rect x="{LEFT}" y="{top}" width="4" height="{height}" rx="2"'
         self.shapes.append(f'{bar} fill="{attachment["color"]}"/>')
-        self.y += LINE + 14
+        self.y += 14
 
     def message(self, message: Message) -> None:
         """A message, with the app that posts it."""
@@ -142,9 +158,11 @@ class Drawing:
         self.shapes.append(f'{badge} fill="#e8e8e8"/>')
         self.text(LEFT + 95, "APP", f'fill="{GREY}" font-weight="bold"', 10)
         self.y += LINE
-        self.text(LEFT, message["text"], f'fill="{TEXT}"')
-        self.y += LINE + 6
-        for attachment in message["attachments"]:
+        for line in wrap(message.payload["text"], HEADLINE):
+            self.text(LEFT, line, f'fill="{TEXT}"')
+            self.y += LINE
+        self.y += 6
+        for attachment in message.payload["attachments"]:
             self.attachment(attachment)
         self.y += 6
 
