@@ -102,7 +102,8 @@ FIELDS: dict[str, dict[str, Label]] = {
             "Users",
             [
                 "user_name user_id .body.email .body.username .body.user_id"
-                " .query.email .query.user_id .email email .invitation.invitee.email"
+                " .body.login_hint .query.email .query.user_id .email email"
+                " .invitation.invitee.email"
                 # Who called the Management API; and who acts in a token exchange.
                 " .request.auth.user.name .request.auth.user.email .actor.sub"
             ],

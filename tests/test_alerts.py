@@ -1,5 +1,7 @@
 """Alerts: what is kept of an event, whatever it says and wherever it says it."""
 
+import csv
+import re
 from typing import Any
 
 import pytest
@@ -13,6 +15,8 @@ from alerts import (
     read_alert,
     read_fields,
 )
+from log_types import NAMES
+from tests.events import fixture
 
 
 def alert(**data: Any) -> Alert:
@@ -93,6 +97,76 @@ def value(label: str, **data: Any) -> tuple[str, ...] | None:
 )
 def test_the_cause(details: Any, cause: str | None) -> None:
     assert value("Cause", details=details) == (cause and (cause,))
+
+
+@pytest.mark.parametrize(
+    ("body", "cause"),
+    [
+        ({"message": "No such user", "error": "Not Found"}, "No such user"),
+        ({"error": "Not Found", "statusCode": 404}, "Not Found"),
+        ([{"message": "Too short"}, {"message": "Too long"}], "Too short"),
+        ("Not Found", "Not Found"),
+        ({}, "403"),
+        (None, "403"),
+    ],
+)
+def test_a_failure_of_the_management_api_says_why_and_who(
+    body: Any, cause: str
+) -> None:
+    user = {"name": "Trinity", "email": "trinity@example.com"}
+    details = {
+        "request": {"method": "post", "path": "/api/v2/users", "auth": {"user": user}},
+        "response": {"statusCode": 403, "body": body},
+    }
+    failed = {"type": "fapi", "details": details}
+    assert value("Cause", **failed) == (cause,)
+    assert value("User", **failed) == ("Trinity",)
+    assert value("Request", **failed) == ("post", "/api/v2/users")
+    del user["name"]
+    assert value("User", **failed) == ("trinity@example.com",)
+
+
+# The 82 alert types that have a public schema, and in it the fields beyond the common
+# ones, which all may have (https://auth0.com/docs/tenant-logs, August 2026).
+SCHEMAS = dict(csv.reader(fixture("alert_fields.csv").splitlines()[1:]))
+# Of these the schema has nothing beyond the common fields that says whom or what.
+ONLY_COMMON = {
+    *("fcph", "fcpro", "fdecc", "federated_logout_failed", "fens", "fp", "fpar"),
+    *("fpurh", "fsa", "fu", "kms_key_management_failure", "limit_delegation"),
+    *("limit_sul", "limit_wc", "passkey_challenge_failed", "pwd_leak"),
+    *("reset_pwd_leak", "universal_logout_failed"),
+}
+
+
+def filled_in(schema: str) -> dict[str, Any]:
+    """An event with something in each field of a schema."""
+    event: dict[str, Any] = {}
+    for field in schema.split():
+        path, _, kind = field.partition(":")
+        *above, key = path.split(".")
+        place = event
+        for each in above:
+            place = place.setdefault(each, {})
+        if not isinstance(place.get(key), dict):
+            some = {"string": path, "array": [path], "boolean": True, "object": {}}
+            place[key] = some.get(kind.partition("|")[0], 7)
+    return event
+
+
+def test_the_schemas_are_there() -> None:
+    assert len(SCHEMAS) == 82
+    assert set(SCHEMAS) <= set(NAMES)
+
+
+@pytest.mark.parametrize("code", SCHEMAS)
+def test_each_type_says_why_and_about_whom_wherever_there_is_something(
+    code: str,
+) -> None:
+    values = alert(**filled_in(SCHEMAS[code]), type=code).values
+    says_why = re.search(r"error|reason|response|desc|title|s\.details", SCHEMAS[code])
+    assert ("Cause" in values) == bool(says_why)
+    labels = {label for name in DEFAULT_FIELDS for label in FIELDS[name]} - {"Cause"}
+    assert bool(labels & values.keys()) == (code not in ONLY_COMMON)
 
 
 # To whom or what.
@@ -280,6 +354,72 @@ def test_time(date: object, ts: int | None) -> None:
 )
 def test_clean(value: object, text: str) -> None:
     assert clean(value) == text
+
+
+@pytest.mark.parametrize(
+    ("description", "words"),
+    [
+        ("\u200d\u200c\ufe0f", "Failed Login"),  # joiners only
+        ("\u0301 \u0301", "Failed Login"),
+        ("👩🏽‍❤️‍💋‍👨🏽", "👩🏽‍❤️‍💋‍👨🏽"),
+        ("क्‍ष và Việt", "क्‍ष và Việt"),
+        ("a" + "\u0301" * 4 + "b", "a" + "\u0301" * 4 + "b"),
+        ("a" + "\u0301" * 99 + "b", "a" + "\u0301" * 4 + "b"),
+        ("a" + "\u0301\u0e49\u200d" * 99, "a\u0301\u0e49\u200d\u0301"),
+        ("a" + "\u0301\u200b" * 99, "a" + "\u0301" * 4),  # with spaces of no width
+    ],
+)
+def test_joiners_and_accents_are_writing_and_no_more(
+    description: str, words: str
+) -> None:
+    assert alert(description=description).words == words
+
+
+HEADER = "eyJhbGciOiJIUzI1NiJ9"
+TOKEN = f"{HEADER}.eyJzdWIiOiJuZW8ifQ.c2ln-bmF0_dXJl"
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        (TOKEN, "[token]"),
+        (f"https://a.example/?error={TOKEN}&b", "https://a.example/?error=[token]&b"),
+        (
+            f"https://a.example/%3Ferror%3D{TOKEN}",
+            "https://a.example/%3Ferror%3D[token]",
+        ),
+        (f"Bearer {TOKEN}, {TOKEN}", "Bearer [token], [token]"),
+        (f"naïve {TOKEN}", "naïve [token]"),
+        (TOKEN.replace("hbG", "hb\u200bG"), "[token]"),
+        (f"{HEADER}.eyJzdWIi", "[token]"),
+        (f"{HEADER}.", "[token]"),
+        (HEADER, "[token]"),
+        (f"{HEADER}..AAAA.BBBB.CCCC", "[token]"),  # encrypted
+        ("x" * (MAX_READ - 25) + f" {TOKEN}", "x" * (MAX_READ - 25) + " [token]"),
+        ("eyJhbGci", "eyJhbGci"),
+        ("eyJan@example.com", "eyJan@example.com"),
+        ("aI61p8IeyJYRliLWgvM9ev97kCCNDB", "aI61p8IeyJYRliLWgvM9ev97kCCNDB"),
+        ([TOKEN, "b"], "[token], b"),
+    ],
+)
+def test_a_json_web_token_is_masked(text: object, masked: str) -> None:
+    assert clean(text) == masked
+    assert alert(description=text).description == masked
+    assert value("User", user_name=text) == (masked,)
+
+
+@pytest.mark.parametrize(
+    ("log_type", "code"),
+    [
+        ("fp", "fp"),
+        ("new_<thing>_failed", "new_thing_failed"),
+        ("*_a-B:sos:*_", "a-Bsos"),
+        ("日本 <!>", "unknown"),
+        ("x" * 999, "x" * 100),
+    ],
+)
+def test_a_code_has_nothing_that_does_anything(log_type: str, code: str) -> None:
+    assert alert(type=log_type).code == code
 
 
 # SLACK_FIELDS
