@@ -247,7 +247,7 @@ def read_alert(event: Event, group: str) -> Alert:
     )
 
 
-def read_fields(value: str = "") -> tuple[str, ...]:
+def read_fields(value: str = "", variable: str = "SLACK_FIELDS") -> tuple[str, ...]:
     """Read SLACK_FIELDS: the fields to show, in order.
 
     Raises ValueError, which quotes the wrong one.
@@ -258,7 +258,7 @@ def read_fields(value: str = "") -> tuple[str, ...]:
     for name in names:
         if name not in FIELDS:
             raise ValueError(
-                f"SLACK_FIELDS has the field {name!r}: give none alone, or a"
+                f"{variable} has the field {name!r}: give none alone, or a"
                 f" comma-separated list of {', '.join(FIELDS)}"
             )
     return tuple(names) or DEFAULT_FIELDS

@@ -40,6 +40,7 @@ from events import (
     EventReader,
     UnreadableDelivery,
 )
+from filters import Router
 from health import Health
 from logs import configure
 from message import build_message
@@ -99,10 +100,12 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     configure(settings.log_level, settings.secrets)
     for warning in settings.warnings:
         log.warning(warning)
-    show = settings.webhook_url == CONSOLE
-    health = Health({"": console.show if show else Webhook(settings.webhook_url).post})
-    build = partial(build_message, fields=settings.fields)
-    outbox = Outbox(build, health.channels[""].post, settings.digest_seconds)
+    channel = settings.channels[0]
+    router = Router([channel.alert_filter])
+    show = channel.webhook_url == CONSOLE
+    health = Health({"": console.show if show else Webhook(channel.webhook_url).post})
+    build = partial(build_message, fields=channel.fields)
+    outbox = Outbox(build, health.channels[""].post, channel.digest_seconds)
 
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
@@ -116,7 +119,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
 
     @app.post("/api/logs")
     def logs() -> Response:
-        return receive(settings, outbox, health)
+        return receive(settings, router, outbox, health)
 
     @app.get("/healthz")
     def healthz() -> Response:
@@ -164,13 +167,15 @@ def is_authorized(token: str, authorization: str) -> bool:
     return is_plain or is_bearer
 
 
-def receive(settings: Settings, outbox: Outbox, health: Health) -> Response:
+def receive(
+    settings: Settings, router: Router, outbox: Outbox, health: Health
+) -> Response:
     """Take the current request's delivery and answer it; the README says what when."""
     # Our worker says when the request was whole; it may have waited for a thread since.
     started = request.environ.get("connections.whole_since", time.monotonic())
     record = DeliveryRecord()
     try:
-        response = _deliver(settings, outbox, health, started + BUDGET, record)
+        response = _deliver(settings, router, outbox, health, started + BUDGET, record)
     except HTTPException as error:
         response = _answer_to_error(error)
         record.reason = repr(response.get_data(as_text=True).strip())
@@ -180,6 +185,7 @@ def receive(settings: Settings, outbox: Outbox, health: Health) -> Response:
 
 def _deliver(
     settings: Settings,
+    router: Router,
     outbox: Outbox,
     health: Health,
     deadline: float,
@@ -196,7 +202,7 @@ def _deliver(
     try:
         with _memory_to_read():
             events = EventReader(request.get_data(cache=False))
-            alerts = settings.alert_filter.alerts(events)
+            alerts = router.route(events).by_channel[0]
     except CompressedDelivery as error:
         raise http.UnsupportedMediaType(str(error)) from error
     except UnreadableDelivery as error:

@@ -1,17 +1,29 @@
-"""Filters: which events are alerts, by default and by the user's wish."""
+"""Filters: which events are alerts, and in which channels they are shown.
 
+A channel's filter takes an event by its log type (ALERT_TYPES), unless what the event
+says is silenced (ALERT_IGNORE). The router asks the filters of all channels.
+"""
+
+import fnmatch
 import logging
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import Any
 
 from alerts import MAX_CODE, Alert, read_alert
 from events import Event
 from log_types import NAMES
 
 MAX_NEW = 100  # log types not in log_types.py that are remembered
+MAX_SEEN = 300  # characters of a description or a value that ALERT_IGNORE sees
+MAX_WAYS = 100_000  # in which a repeat may match before we warn of it: about 0.01 s
+CLOSE = 0.8  # difflib's ratio from which a name is taken for a mistyped one
 GROUPS = ("failure", "limit")  # and the default of ALERT_TYPES
+# The labels of an alert's values that ALERT_IGNORE sees.
+WHO = ("Client", "User", "Connection", "IP")
 
 # How Auth0 names its codes. A code that ends well is no alert, whatever else it says.
 # Then come limits and attack protection, then what failed. The short old codes without
@@ -27,10 +39,24 @@ _FAILURE = re.compile(
     r"|refus|abort|expired|timeout|offline|incomplete|unsuccess|_not_"
 )
 _ENTRY = re.compile(r"!?([a-z0-9_*?-]|\[!?[a-z0-9_-]+\])+")
+# A pattern that names none of these sees the title alone.
+_NAMES_WHO = re.compile("(Tenant|Client|User|Connection|IP):")
+
+# An event with all that ALERT_IGNORE can see, for the check at the start.
+SAMPLE = {
+    "tenant_name": "sample",
+    "client_name": "Sample",
+    "user_name": "sample@example.com",
+    "connection": "Sample-Connection",
+    "ip": "192.0.2.1",
+}
+# A node of a regular expression's syntax tree: its operation, and what that works on.
+Node = tuple[str, Any]
 
 log = logging.getLogger(__name__)
 
 
+@lru_cache(maxsize=1000)
 def group_of(code: str) -> str:
     """The group of a log type: "failure", "limit", or "" for what went well."""
     code = code.lower()
@@ -45,86 +71,164 @@ def group_of(code: str) -> str:
 
 @dataclass(frozen=True)
 class AlertFilter:
-    """The user's filter; its entries are groups, codes and patterns."""
+    """What a channel takes; the entries are groups, codes and patterns of codes."""
 
     wanted: list[str]
     unwanted: list[str]
-    ignore: re.Pattern[str] | None
-    # Each log type known or seen: its group if it is an alert, else None.
-    judged: dict[str, str | None] = field(default_factory=dict)
+    ignore: re.Pattern[str] | None = None
 
-    def alerts(self, events: Iterable[Event]) -> list[Alert]:
-        """The alerts among the events, in their order."""
-        alerts = []
+    @property
+    def types(self) -> str:
+        """The entries as in ALERT_TYPES."""
+        return ",".join(self.wanted + ["!" + entry for entry in self.unwanted])
+
+    def wants(self, code: str) -> bool:
+        """Whether events of this log type are alerts, unless they are silenced."""
+        return _has(self.wanted, code) and not _has(self.unwanted, code)
+
+    def silences(self, alert: Alert) -> bool:
+        """Whether ALERT_IGNORE matches what it sees of the alert.
+
+        It sees the title, `DESCRIPTION [type: CODE]`. A pattern that names a label, for
+        instance `User:`, also sees a line below it for the tenant and each of WHO that
+        the event has. Other patterns do not, because what a stranger types as his user
+        name must not match them.
+        """
+        if self.ignore is None:
+            return False
+        lines = [f"{alert.words[:MAX_SEEN]} [type: {alert.code}]"]
+        if _NAMES_WHO.search(self.ignore.pattern):
+            lines += _who(alert)
+        return self.ignore.search("\n".join(lines)) is not None
+
+
+@dataclass
+class Routed:
+    """What becomes of the events of a delivery."""
+
+    by_channel: list[list[Alert]]  # what each filter takes, in the filters' order
+    alerts: int = 0  # the events that at least one filter takes
+    ignored: int = 0  # those that some filter would take without its ALERT_IGNORE
+
+
+class Router:
+    """Finds the filters that take an event, and remembers how log types were judged."""
+
+    def __init__(self, filters: Sequence[AlertFilter]) -> None:
+        self._filters = filters
+        # For each log type known or seen: the positions of the filters that want it.
+        self._wanted_by = {code: self._judge(code) for code in NAMES}
+
+    def route(self, events: Iterable[Event]) -> Routed:
+        """The alerts among the events, in their order, for each filter."""
+        routed = Routed([[] for _ in self._filters])
         for event in events:
             code = event["type"]
-            if code not in self.judged:
-                group = self._judge_new(code)
-            else:
-                group = self.judged[code]
-            if group is None:
+            wanted_by = self._wanted_by.get(code)
+            if wanted_by is None:
+                wanted_by = self._judge_new(code)
+            if not wanted_by:
                 continue
-            alert = read_alert(event, group)
-            if self.ignore is None or not self.ignore.search(alert.title):
-                alerts.append(alert)
-        return alerts
+            alert = read_alert(event, group_of(code[:MAX_CODE]))
+            taken = False
+            for position in wanted_by:
+                if not self._filters[position].silences(alert):
+                    routed.by_channel[position].append(alert)
+                    taken = True
+            if taken:
+                routed.alerts += 1
+            else:
+                routed.ignored += 1
+        return routed
 
-    def judge(self, code: str) -> str | None:
-        """The code's group if it is wanted as an alert, else None."""
-        group = group_of(code)
-        if not _names(self.wanted, code, group) or _names(self.unwanted, code, group):
-            return None
-        return group
+    def _judge(self, code: str) -> list[int]:
+        return [n for n, chosen in enumerate(self._filters) if chosen.wants(code)]
 
-    def _judge_new(self, code: str) -> str | None:
+    def _judge_new(self, code: str) -> list[int]:
         """Judge a log type that is not in log_types.py, and warn of it once."""
-        group = self.judge(code[:MAX_CODE].lower())
-        room = len(self.judged) < len(NAMES) + MAX_NEW
+        wanted_by = self._judge(code[:MAX_CODE].lower())
+        room = len(self._wanted_by) < len(NAMES) + MAX_NEW
         if room and len(code) <= MAX_CODE:
-            self.judged[code] = group
-            _warn_of_new(code, is_alert=group is not None)
-        return group
+            self._wanted_by[code] = wanted_by
+            _warn_of_new(code, is_alert=bool(wanted_by))
+        return wanted_by
 
 
-def read_filter(types: str = "", ignore: str = "") -> tuple[AlertFilter, list[str]]:
+def read_filter(
+    types: str = "",
+    ignore: str = "",
+    names: tuple[str, str] = ("ALERT_TYPES", "ALERT_IGNORE"),
+) -> tuple[AlertFilter, list[str]]:
     """Read ALERT_TYPES and ALERT_IGNORE; both may be empty.
 
-    Returns the filter, and the entries that match no log type known today: they may be
-    meant for a later one, or be mistyped. Raises ValueError for what is malformed, and
-    for a filter that lets no known log type or no title through.
+    `names` are the variables' names, for what is said about them. Returns the filter,
+    and warnings of what is allowed but may be a mistake. Raises ValueError for what is
+    malformed, and for a filter that could never take an event.
     """
+    types_name, ignore_name = names
+    chosen = _read_types(types, types_name)
+    warnings = _unmatched(chosen, types_name)
+    if not any(map(chosen.wants, NAMES)):
+        raise ValueError(
+            f"{types_name} is {types!r}, which matches no log type that Auth0"
+            " documents, so there would never be an alert: leave it empty for the"
+            f" default, {','.join(GROUPS)}"
+        )
+    if not ignore:
+        return chosen, warnings
+    pattern, nodes = _read_ignore(ignore, ignore_name)
+    chosen = replace(chosen, ignore=pattern)
+    if _may_hang(nodes):  # so it is not tried here, where nobody would learn why
+        warnings.append(
+            f"{ignore_name} repeats what can itself match in several ways, as (a+)+ and"
+            " (a|b?)+ do: a hostile description or user name can keep it, and the"
+            " service, busy for ever; write it without a repeat inside a repeat"
+        )
+    elif _silences_all(chosen, nodes):
+        raise ValueError(
+            f"{ignore_name} is {ignore!r}, which matches every title that {types_name}"
+            " lets through, or a line that every event has, so there would never be an"
+            " alert: make it match only what you want to silence"
+        )
+    return chosen, warnings
+
+
+def _read_types(types: str, name: str) -> AlertFilter:
+    """The filter that ALERT_TYPES describes."""
     wanted = []
     unwanted = []
     for entry in re.findall(r"[^,\s]+", types.lower()):
         if not _ENTRY.fullmatch(entry):
             raise ValueError(
-                f"ALERT_TYPES has the entry {entry!r}: give a comma-separated list of"
-                " groups (failure, limit), log type codes (fp) and patterns (gd_*); a"
-                " leading ! takes away"
+                f"{name} has the entry {entry!r}: give a comma-separated list of groups"
+                " (failure, limit), log type codes (fp) and patterns (gd_*); a leading"
+                " ! takes away"
             )
         if entry.startswith("!"):
             unwanted.append(entry[1:])
         else:
             wanted.append(entry)
-    chosen = AlertFilter(wanted or list(GROUPS), unwanted, _compile(ignore))
-    for code in NAMES:
-        chosen.judged[code] = chosen.judge(code)
-    if set(chosen.judged.values()) == {None}:
-        raise ValueError(
-            f"ALERT_TYPES is {types!r}, which matches no log type that Auth0 documents,"
-            " so there would never be an alert: leave it empty for the default,"
-            f" {','.join(GROUPS)}"
-        )
-    unmatched = []
-    for entry in wanted + unwanted:
-        if not any(_names([entry], code, group_of(code)) for code in NAMES):
-            unmatched.append(entry)
-    return chosen, unmatched
+    return AlertFilter(wanted or list(GROUPS), unwanted)
 
 
-def _names(entries: list[str], code: str, group: str) -> bool:
-    """Whether one of these entries names the log type, or its group."""
-    return group in entries or any(fnmatchcase(code, entry) for entry in entries)
+def _has(entries: list[str], code: str) -> bool:
+    """Whether one of these entries stands for the log type."""
+    for entry in entries:
+        if entry == group_of(code) or fnmatch.fnmatchcase(code, entry):
+            return True
+    return False
+
+
+def _who(alert: Alert) -> list[str]:
+    """A line for each that the event has of: the tenant, the client, the user, ..."""
+    lines = []
+    if alert.tenant:
+        lines.append(f"Tenant: {alert.tenant}")
+    for label in WHO:
+        texts = [text[:MAX_SEEN] for text in alert.values.get(label, ())]
+        if texts:
+            lines.append(f"{label}: {' '.join(texts)}")
+    return lines
 
 
 def _warn_of_new(code: str, is_alert: bool) -> None:
@@ -143,21 +247,92 @@ def _warn_of_new(code: str, is_alert: bool) -> None:
     )
 
 
-def _compile(ignore: str) -> re.Pattern[str] | None:
-    """The compiled ALERT_IGNORE, or None where it is empty."""
-    if not ignore:
-        return None
+def _unmatched(chosen: AlertFilter, name: str) -> list[str]:
+    """Warnings of the entries that match no log type known today.
+
+    They may be meant for a later one, or be mistyped. Raises ValueError for what looks
+    like the name of a group: `failures` would switch all failures off.
+    """
+    warnings = []
+    for entry in chosen.wanted + chosen.unwanted:
+        if entry in GROUPS or fnmatch.filter(NAMES, entry):
+            continue
+        said = f"{name} has {entry!r}, which matches no log type known today"
+        group = get_close_matches(entry, GROUPS, 1, CLOSE)
+        if group:
+            raise ValueError(f"{said} (did you mean {group[0]}?)")
+        code = get_close_matches(entry, NAMES, 1, CLOSE)
+        if code:
+            warnings.append(f"{said} (did you mean {code[0]}?)")
+        else:
+            warnings.append(f"{said}: is it mistyped?")
+    return warnings
+
+
+def _read_ignore(ignore: str, name: str) -> tuple[re.Pattern[str], list[Node]]:
+    """ALERT_IGNORE compiled, and the nodes of its syntax tree."""
     try:
-        pattern = re.compile(ignore)
+        pattern = re.compile(ignore, re.MULTILINE)
+        # Python's own parser is not documented, but another one would be wrong sooner.
+        tree = re._parser.parse(ignore, re.MULTILINE)  # type: ignore[attr-defined]
+        return pattern, list(_nodes(tree))
     except (re.error, RecursionError, OverflowError) as error:
         raise ValueError(
-            f"ALERT_IGNORE is {ignore!r}, which is no regular expression ({error}):"
-            " write it as Python's re module reads it, for instance ^Password is too"
-            " common"
+            f"{name} is {ignore!r}, which is no regular expression ({error}): write it"
+            " as Python's re module reads it, for instance ^Password is too common"
         ) from None
-    if all(pattern.search(f"{name} [type: {code}]") for code, name in NAMES.items()):
-        raise ValueError(
-            f"ALERT_IGNORE is {ignore!r}, which matches every title, so there would"
-            " never be an alert: make it match only what you want to silence"
-        )
-    return pattern
+
+
+def _nodes(part: Any) -> Iterator[Node]:
+    """The nodes in a part of a syntax tree, each before those within it."""
+    if isinstance(part, tuple | list):
+        for inner in part:
+            yield from _nodes(inner)
+    elif hasattr(part, "getwidth"):  # a sequence of nodes
+        for operation, argument in part:
+            yield operation.name, argument
+            yield from _nodes(argument)
+
+
+def _may_hang(nodes: list[Node]) -> bool:
+    """Whether a pattern repeats what can itself match in several ways.
+
+    `(a+)+$` splits "aaaa!" in 8 ways, and in twice as many for each letter more, before
+    it finds that none of them will do.
+    """
+    for operation, argument in nodes:
+        if operation in ("MAX_REPEAT", "MIN_REPEAT"):
+            _least, most, repeated = argument
+            if _ways(repeated) ** min(most, MAX_SEEN) > MAX_WAYS:
+                return True
+    return False
+
+
+def _ways(part: Any) -> int:
+    """In how many ways, about, a part of a pattern can match: lengths, alternatives."""
+    shortest, longest = part.getwidth()
+    shortest = min(shortest, MAX_SEEN)
+    longest = min(longest, MAX_SEEN)
+    ways: int = longest - shortest + 1
+    for operation, _argument in _nodes(part):
+        if operation == "BRANCH":
+            ways *= 2
+    return ways
+
+
+def _silences_all(chosen: AlertFilter, nodes: list[Node]) -> bool:
+    """Whether ALERT_IGNORE silences the samples of each log type that is wanted.
+
+    One sample has no description; one has some; and one has what the pattern spells,
+    because `^(?!Wrong)` silences all but "Wrong ...", and so not all.
+    """
+    spelled = ""
+    for operation, argument in nodes:
+        if operation == "LITERAL":
+            spelled += chr(argument)
+    for code in filter(chosen.wants, NAMES):
+        for description in ("", "A sample", spelled):
+            sample = {**SAMPLE, "type": code, "description": description}
+            if not chosen.silences(read_alert(sample, "")):
+                return False
+    return True

@@ -1,4 +1,4 @@
-"""Logs: one line per record to stdout; no secret stands in it, no text forges a line."""
+"""Logs: one line per record, in which no secret stands and no text forges a line."""
 
 import logging
 import re

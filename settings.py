@@ -1,26 +1,32 @@
-"""Settings: the environment variables, read and checked once, at start-up."""
+"""Settings: the environment variables, read and checked once, at start-up.
+
+`SLACK_WEBHOOK_URL` and the variables of a channel may be given again with a name at the
+end: `SLACK_WEBHOOK_URL_SECURITY` makes a channel, and `ALERT_TYPES_SECURITY` is its
+own. What a channel is not given is as for the first one.
+"""
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
-from urllib.parse import urldefrag, urlsplit
+from difflib import get_close_matches
+from urllib.parse import SplitResult, urlsplit
 
 import requests
 
 from alerts import read_fields
-from filters import AlertFilter, read_filter
+from filters import CLOSE, AlertFilter, read_filter
 from logs import LEVELS
 
-# All variables, and what holds for one that is not set or empty.
-DEFAULTS = {
+# The variables, and what holds for one that is not set or empty.
+CHANNEL_DEFAULTS = {
     "SLACK_WEBHOOK_URL": "",
-    "AUTH0_LOG_STREAM_TOKEN": "",
     "ALERT_TYPES": "",
     "ALERT_IGNORE": "",
     "SLACK_FIELDS": "",
     "ALERT_DIGEST_SECONDS": "60",
-    "LOG_LEVEL": "INFO",
 }
+DEFAULTS = {**CHANNEL_DEFAULTS, "AUTH0_LOG_STREAM_TOKEN": "", "LOG_LEVEL": "INFO"}
 MAX_DIGEST_SECONDS = 3600
 LOOPBACK = ("localhost", "127.0.0.1", "::1")  # hosts to which plain HTTP is safe
 CONSOLE = "console:"  # the webhook URL that means: print the messages
@@ -29,39 +35,53 @@ MIN_TOKEN = 16  # characters
 EXAMPLE_TOKEN = "AUTH0_LOG_STREAM_TOKEN_VALUE"  # noqa: S105
 SET_WEBHOOK = (
     "set it to your Slack incoming webhook's URL"
-    f" (https://hooks.slack.com/services/...), or to {CONSOLE} to print the messages in"
-    " the terminal instead"
+    " (https://hooks.slack.com/services/..., made at https://api.slack.com/apps), or to"
+    f" {CONSOLE} to print the messages in the terminal instead"
+)
+LOCALLY = (
+    "; to try it on your own machine, cp .env.example .env and then flask run, which"
+    " reads .env (gunicorn does not)"
 )
 SET_BOTH = (
     "set it to a long random value, and in Auth0 the stream's Authorization Token to"
     " the same"
 )
+QUOTES = "\"'“”„‟‘’‚‛"  # straight ones, and the curly ones that chats make of them
 
-# Visible ASCII without quotes and backslashes, so that whoever quotes the token, in a
-# log or a repr, writes it in one way only, and it can be redacted.
+_NAME = re.compile("[A-Z0-9_]+")
+# Visible ASCII without quotes and backslashes: whoever quotes such a token, in a log or
+# a repr, writes it in one way only, and so it can be redacted.
 _TOKEN = re.compile(r"[!#-&(-\[\]-~]+")
-_QUOTED = re.compile(r"""(["'`]).*\1""")
+
+
+@dataclass(frozen=True)
+class ChannelSettings:
+    """What can be configured for a channel. repr() does not show the webhook's URL."""
+
+    name: str  # empty for the first channel, that of SLACK_WEBHOOK_URL
+    webhook_url: str = field(repr=False)
+    alert_filter: AlertFilter
+    fields: tuple[str, ...]
+    digest_seconds: int  # 0: no digest
 
 
 @dataclass(frozen=True)
 class Settings:
-    """All that can be configured. repr() shows neither the webhook's URL nor the token."""
+    """All that can be configured. repr() shows neither webhook URLs nor the token."""
 
-    webhook_url: str = field(repr=False)
+    channels: tuple[ChannelSettings, ...]  # at least one
     token: str = field(repr=False)  # empty: the endpoint is open
-    alert_filter: AlertFilter
-    fields: tuple[str, ...]
-    digest_seconds: int  # 0: no digest
     log_level: str
     warnings: tuple[str, ...]  # what is allowed but hardly meant
 
     @property
     def secrets(self) -> set[str]:
-        """What no output may contain: the webhook's URL and its path, the token."""
+        """What no output may contain: each webhook's URL and its path, the token."""
         secrets = {self.token}
-        if self.webhook_url != CONSOLE:
-            path = requests.Request("POST", self.webhook_url).prepare().path_url
-            secrets |= {self.webhook_url, path}
+        for channel in self.channels:
+            if channel.webhook_url != CONSOLE:
+                sent = requests.Request("POST", channel.webhook_url).prepare()
+                secrets |= {channel.webhook_url, sent.path_url}
         return secrets
 
 
@@ -70,42 +90,180 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
 
     Raises ValueError, whose message names the variable and says what to put there.
     """
-    given = {}
-    for name, default in DEFAULTS.items():
-        given[name] = environ.get(name, "").strip() or default
-    token = given["AUTH0_LOG_STREAM_TOKEN"]
-    warnings = _check_token(token)
-    alert_filter, unmatched = read_filter(given["ALERT_TYPES"], given["ALERT_IGNORE"])
-    for entry in unmatched:
-        warnings.append(
-            f"ALERT_TYPES has {entry!r}, which matches no log type known today: is it"
-            " mistyped?"
-        )
+    given = {name: value.strip() for name, value in environ.items()}
+    names = _channel_names(given)
+    warnings = _check_variables(given, names)
+    if not given.get("SLACK_WEBHOOK_URL"):
+        reasons = [f"SLACK_WEBHOOK_URL is not set: {SET_WEBHOOK}{LOCALLY}", *warnings]
+        raise ValueError("; ".join(reasons))
+    channels = []
+    for name in names:
+        channel, said = _read_channel(given, name)
+        channels.append(channel)
+        warnings += said
+    _check_webhooks_differ(channels)
+    token = given.get("AUTH0_LOG_STREAM_TOKEN", "")
+    warnings += _check_token(token)
     return Settings(
-        webhook_url=_read_webhook_url(given["SLACK_WEBHOOK_URL"]),
+        channels=tuple(channels),
         token=token,
-        alert_filter=alert_filter,
-        fields=read_fields(given["SLACK_FIELDS"]),
-        digest_seconds=_read_digest_seconds(given["ALERT_DIGEST_SECONDS"]),
-        log_level=_read_log_level(given["LOG_LEVEL"]),
-        warnings=tuple(warnings),
+        log_level=_read_log_level(*_lookup(given, "LOG_LEVEL")),
+        # A variable that two channels share has been read twice: it warns once.
+        warnings=tuple(dict.fromkeys(warnings)),
     )
 
 
+def _channel_names(given: Mapping[str, str]) -> list[str]:
+    """The names of the channels: the first one's is empty, the others are sorted."""
+    prefix = "SLACK_WEBHOOK_URL_"
+    names = [""]
+    for variable in sorted(given):
+        if variable.startswith(prefix):
+            names.append(variable.removeprefix(prefix))
+            if not _NAME.fullmatch(names[-1]):
+                raise ValueError(
+                    f"{variable} is no name for a channel: after {prefix} give capital"
+                    " letters, digits and _, for instance SECURITY"
+                )
+    return names
+
+
+def _variable(variable: str, channel: str) -> str:
+    """A variable's name for a channel: SLACK_FIELDS, or SLACK_FIELDS_SECURITY."""
+    if channel:
+        return f"{variable}_{channel}"
+    return variable
+
+
+def _check_variables(given: Mapping[str, str], channels: list[str]) -> list[str]:
+    """Warn of names that look like ours. No value is quoted, because it may be secret.
+
+    Raises ValueError for the variable of a channel that has no webhook, and for a value
+    in quotes.
+    """
+    ours = list(DEFAULTS)
+    for channel in channels:
+        ours += [_variable(variable, channel) for variable in CHANNEL_DEFAULTS]
+    warnings = []
+    for name, value in sorted(given.items()):
+        if name in ours:
+            _check_quotes(name, value)
+            continue
+        hint = ""
+        close = get_close_matches(name.upper(), ours, 1, CLOSE)
+        if close:
+            hint = f" (did you mean {close[0]}?)"
+            warnings.append(f"{name} is set, but nothing reads it{hint}")
+        for variable in CHANNEL_DEFAULTS:
+            if name.startswith(f"{variable}_"):
+                webhook = name.replace(variable, "SLACK_WEBHOOK_URL", 1)
+                raise ValueError(
+                    f"{name} is set, but not {webhook}, which would make the channel:"
+                    f" set that too, or take {name} away{hint}"
+                )
+    return warnings
+
+
+def _check_quotes(name: str, value: str) -> None:
+    """Raise ValueError for a value in quotes, which a shell would have taken off.
+
+    `docker --env-file` does not, nor does any platform's form.
+    """
+    if len(value) < 2 or value[0] not in QUOTES or value[-1] not in QUOTES:
+        return
+    reason = f"{name} is in quotes, which were taken literally: leave them out"
+    if name.startswith("ALERT_IGNORE"):
+        reason += ' (write a quote that belongs to the pattern as ["])'
+    raise ValueError(reason)
+
+
+def _lookup(
+    given: Mapping[str, str], variable: str, channel: str = ""
+) -> tuple[str, str]:
+    """The variable that holds for a channel, its own or the first's, and its value."""
+    name = _variable(variable, channel)
+    if name not in given:
+        name = variable
+    return name, given.get(name) or DEFAULTS[variable]
+
+
+def _read_channel(
+    given: Mapping[str, str], channel: str
+) -> tuple[ChannelSettings, list[str]]:
+    """A channel's settings, and warnings of what is allowed but hardly meant."""
+    types_name, types = _lookup(given, "ALERT_TYPES", channel)
+    ignore_name, ignore = _lookup(given, "ALERT_IGNORE", channel)
+    alert_filter, warnings = read_filter(types, ignore, (types_name, ignore_name))
+    fields_name, fields = _lookup(given, "SLACK_FIELDS", channel)
+    settings = ChannelSettings(
+        name=channel,
+        webhook_url=_read_webhook_url(*_lookup(given, "SLACK_WEBHOOK_URL", channel)),
+        alert_filter=alert_filter,
+        fields=read_fields(fields, fields_name),
+        digest_seconds=_read_digest(*_lookup(given, "ALERT_DIGEST_SECONDS", channel)),
+    )
+    return settings, warnings
+
+
+def _read_webhook_url(name: str, value: str) -> str:
+    """The webhook's URL as it is sent. It is a credential, and so is never quoted."""
+    if value == CONSOLE:
+        return value
+    url = urlsplit("")
+    with suppress(ValueError):  # requests' own are ValueErrors too, and quote the URL
+        url = urlsplit(requests.Request("POST", value).prepare().url or "")
+    wrong = _wrong_with(value, url)
+    if wrong:
+        raise ValueError(f"{name} is {wrong}: {SET_WEBHOOK}")
+    return url._replace(fragment="").geturl()
+
+
+def _wrong_with(value: str, url: SplitResult) -> str:
+    """What is wrong with a webhook's URL, as given and as sent; "" for nothing."""
+    if not value:
+        return "not set"
+    if "..." in value or "…" in value:
+        return "the example's, with dots where your own has its key"
+    host = url.hostname or ""
+    plain = url.scheme == "http" and host in LOOPBACK
+    if not (url.scheme == "https" or plain) or re.search(r"\s|\\", value):
+        return "no https:// URL"
+    if url.path in ("", "/") and not url.query:
+        return "a host alone"
+    if host == "slack.com" or host.endswith(".slack.com"):
+        if url.path.startswith(("/triggers/", "/workflows/")):
+            return "a workflow's URL, which takes no messages"
+        if url.path.startswith(("/archives/", "/client/")):
+            return "a channel's address for people, which takes no messages"
+    return ""
+
+
+def _check_webhooks_differ(channels: list[ChannelSettings]) -> None:
+    """Raise ValueError for two channels with one webhook, which alerts twice."""
+    seen: dict[str, str] = {}
+    for channel in channels:
+        name = _variable("SLACK_WEBHOOK_URL", channel.name)
+        url = channel.webhook_url
+        if url in seen and url != CONSOLE:
+            raise ValueError(
+                f"{name} is the same webhook as {seen[url]}: make another one for"
+                " another Slack channel, or give one channel the ALERT_TYPES of both"
+            )
+        seen[url] = name
+
+
 def _check_token(token: str) -> list[str]:
-    """Warn of a token that opens the door; raise ValueError for one we cannot redact."""
+    """Warn of a token that can be guessed; raise ValueError for a malformed one."""
     if not token:
         return [
             "AUTH0_LOG_STREAM_TOKEN is not set: anyone can post to /api/logs; "
             + SET_BOTH
         ]
     if not _TOKEN.fullmatch(token):
-        reason = "holds a space, a quote, a backslash or a letter that is not ASCII"
-        if _QUOTED.fullmatch(token):
-            reason = "is in quotes, which were taken literally: leave them out"
         raise ValueError(
-            f"AUTH0_LOG_STREAM_TOKEN {reason}; {SET_BOTH}, of letters, digits and signs"
-            " (visible ASCII), without quotes, backslashes and a leading Bearer"
+            "AUTH0_LOG_STREAM_TOKEN holds a space, a quote, a backslash or a letter"
+            f" that is not ASCII; {SET_BOTH}, of letters, digits and signs (visible"
+            " ASCII), without quotes, backslashes and a leading Bearer"
         )
     if token == EXAMPLE_TOKEN or len(token) < MIN_TOKEN:
         guessed = f"the example's or under {MIN_TOKEN} characters, so can be guessed"
@@ -113,36 +271,17 @@ def _check_token(token: str) -> list[str]:
     return []
 
 
-def _read_digest_seconds(value: str) -> int:
+def _read_digest(name: str, value: str) -> int:
     if not re.fullmatch("[0-9]{1,4}", value) or int(value) > MAX_DIGEST_SECONDS:
         raise ValueError(
-            f"ALERT_DIGEST_SECONDS is {value!r}: give whole seconds,"
-            f" {MAX_DIGEST_SECONDS} at most, or 0 for no digest"
+            f"{name} is {value!r}: give whole seconds, {MAX_DIGEST_SECONDS} at most, or"
+            " 0 for no digest"
         )
     return int(value)
 
 
-def _read_log_level(value: str) -> str:
+def _read_log_level(name: str, value: str) -> str:
     level = value.upper()
     if level not in LEVELS:
-        raise ValueError(f"LOG_LEVEL is {value!r}: give one of {', '.join(LEVELS)}")
+        raise ValueError(f"{name} is {value!r}: give one of {', '.join(LEVELS)}")
     return level
-
-
-def _read_webhook_url(value: str) -> str:
-    """The webhook's URL as it is sent, checked, and never quoted: it is a credential."""
-    if value == CONSOLE:
-        return value
-    if not value:
-        raise ValueError(f"SLACK_WEBHOOK_URL is not set: {SET_WEBHOOK}")
-    try:
-        sent = urldefrag(requests.Request("POST", value).prepare().url or "").url
-        url = urlsplit(sent)
-    except ValueError:  # requests' own are ValueErrors too
-        raise ValueError(
-            f"SLACK_WEBHOOK_URL is no https:// URL: {SET_WEBHOOK}"
-        ) from None
-    plain = url.scheme == "http" and url.hostname in LOOPBACK
-    if not (url.scheme == "https" or plain) or re.search(r"\s|\\|\.\.\.$", value):
-        raise ValueError(f"SLACK_WEBHOOK_URL is no https:// URL: {SET_WEBHOOK}")
-    return sent

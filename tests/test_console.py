@@ -5,17 +5,17 @@ from typing import Any
 import pytest
 
 import console
-from filters import read_filter
+from filters import Router, read_filter
 from message import Message, build_message
 from slack import Verdict
 from tests.events import event
 
-EVERYTHING, _ = read_filter("*")
+EVERYTHING = Router([read_filter("*")[0]])
 
 
 def message(*events: dict[str, Any], **options: Any) -> Message:
-    alerts = EVERYTHING.alerts([event["data"] for event in events])
-    return build_message(alerts, **options)
+    routed = EVERYTHING.route([event["data"] for event in events])
+    return build_message(routed.by_channel[0], **options)
 
 
 def lines(shown: Message) -> list[str]:

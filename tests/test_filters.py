@@ -1,32 +1,40 @@
-"""Filters: which log types are alerts, today's and tomorrow's, and what the user can change."""
+"""Filters: which events are alerts, in which channels, and what is silenced."""
 
 import csv
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from alerts import Alert
 from events import Event
-from filters import MAX_NEW, group_of, read_filter
+from filters import MAX_NEW, MAX_SEEN, Router, group_of, read_filter
 from log_types import NAMES
 
-# All codes that Auth0 documents (August 2026), their official names, and the group that reading
-# the name puts each in: failure, limit, or none.
+# All codes that Auth0 documents (August 2026), their official names, and the group that
+# reading the name puts each in: failure, limit, or none.
 LOG_TYPES = list(
     csv.DictReader((Path(__file__).parent / "log_types.csv").read_text().splitlines())
 )
 
 
+def alerts(events: list[Event], types: str = "", ignore: str = "") -> list[Alert]:
+    """The alerts among the events under one filter."""
+    chosen, _ = read_filter(types, ignore)
+    (found,) = Router([chosen]).route(events).by_channel
+    return found
+
+
 def alert_types(types: str = "", ignore: str = "") -> set[str]:
     """The documented codes that are alerts under a filter."""
-    chosen, _ = read_filter(types, ignore)
     events: list[Event] = [{"type": row["code"]} for row in LOG_TYPES]
-    return {alert.code for alert in chosen.alerts(events)}
+    return {alert.code for alert in alerts(events, types, ignore)}
 
 
 def is_alert(event: Event, types: str = "", ignore: str = "") -> bool:
-    chosen, _ = read_filter(types, ignore)
-    return bool(chosen.alerts([event]))
+    return bool(alerts([event], types, ignore))
 
 
 def test_by_default_the_failures_and_limits_are_alerts_and_nothing_else() -> None:
@@ -101,8 +109,7 @@ def test_every_code_has_its_official_name_and_no_two_share_one() -> None:
 
 
 def test_an_alert_says_its_group_and_its_name() -> None:
-    chosen, _ = read_filter()
-    failed, limited, unknown = chosen.alerts(
+    failed, limited, unknown = alerts(
         [
             {"type": "fepotpft"},
             {"type": "limit_wc"},
@@ -143,8 +150,7 @@ def test_alert_types(types: str, alerts: set[str]) -> None:
 
 
 def test_what_only_the_user_asked_for_belongs_to_no_group() -> None:
-    chosen, _ = read_filter("w")
-    (alert,) = chosen.alerts([{"type": "w"}, {"type": "f"}])
+    (alert,) = alerts([{"type": "w"}, {"type": "f"}], "w")
     assert (alert.group, alert.name) == ("", "Warning During Login")
 
 
@@ -173,36 +179,55 @@ def test_a_code_of_any_length_is_judged() -> None:
 def test_a_log_type_newer_than_the_list_is_named_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    chosen, _ = read_filter()
+    router = Router([read_filter()[0], read_filter("limit")[0]])
+    codes = ("fp", "new_thing_failed", "New.thing", "x" * 999)
     for _ in range(3):
-        chosen.alerts(
-            [
-                {"type": code}
-                for code in ("fp", "new_thing_failed", "New.thing", "x" * 999)
-            ]
-        )
+        router.route([{"type": code} for code in codes])
     warnings = [record.getMessage() for record in caplog.records]
     assert warnings == [
-        "log type 'new_thing_failed' is newer than this version: its code reads as failure, so it"
-        " is an alert; to change that, add !new_thing_failed to ALERT_TYPES (failure,limit"
-        " by default)",
-        "log type 'New.thing' is newer than this version: its code reads as neither failure nor"
-        " limit, so it is no alert; to change that, add new?thing to ALERT_TYPES ("
-        "failure,limit by default)",
+        "log type 'new_thing_failed' is newer than this version: its code reads as"
+        " failure, so it is an alert; to change that, add !new_thing_failed to"
+        " ALERT_TYPES (failure,limit by default)",
+        "log type 'New.thing' is newer than this version: its code reads as neither"
+        " failure nor limit, so it is no alert; to change that, add new?thing to"
+        " ALERT_TYPES (failure,limit by default)",
     ]
 
 
 def test_no_flood_of_new_log_types_fills_the_memory_or_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    chosen, _ = read_filter()
-    alerts = chosen.alerts([{"type": f"new_{n}_failed"} for n in range(2 * MAX_NEW)])
-    assert len(alerts) == 2 * MAX_NEW
+    found = alerts([{"type": f"new_{n}_failed"} for n in range(2 * MAX_NEW)])
+    assert len(found) == 2 * MAX_NEW
     assert len(caplog.records) == MAX_NEW
 
 
 def test_tells_entries_that_match_nothing_known() -> None:
-    assert read_filter("failure,wm,f*,!fsaa,!fsa")[1] == ["wm", "fsaa"]
+    _, warnings = read_filter("failure,wm,f*,!fsaa,!fsa,brand_new_thing")
+    assert warnings == [
+        "ALERT_TYPES has 'wm', which matches no log type known today (did you mean"
+        " wum?)",
+        "ALERT_TYPES has 'brand_new_thing', which matches no log type known today: is"
+        " it mistyped?",
+        "ALERT_TYPES has 'fsaa', which matches no log type known today (did you mean"
+        " fsa?)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("types", "meant"),
+    [
+        ("failures,limit", "failure"),
+        ("Failures,limit", "failure"),
+        ("failure,limits", "limit"),
+        ("fp,!limts", "limit"),
+        ("failure*,fp", "failure"),
+    ],
+)
+def test_a_mistyped_group_is_an_error(types: str, meant: str) -> None:
+    with pytest.raises(ValueError, match="ALERT_TYPES has") as raised:
+        read_filter(types)
+    assert f"did you mean {meant}?" in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -294,3 +319,196 @@ def test_an_expression_that_matches_everything_is_an_error(ignore: str) -> None:
         read_filter("", ignore)
     assert repr(ignore) in str(raised.value)
     assert "every title" in str(raised.value)
+
+
+# Several channels.
+
+
+def test_each_event_goes_to_every_channel_whose_filter_takes_it() -> None:
+    filters = [read_filter()[0], read_filter("limit,s")[0], read_filter("w")[0]]
+    codes = ["fp", "limit_wc", "s", "depnote", "sce"]
+    routed = Router(filters).route({"type": code} for code in codes)
+    found = [[alert.code for alert in alerts] for alerts in routed.by_channel]
+    assert found == [["fp", "limit_wc"], ["limit_wc", "s"], []]
+    assert (routed.alerts, routed.ignored) == (3, 0)
+
+
+def test_an_event_is_read_once_for_all_channels() -> None:
+    both = Router([read_filter()[0], read_filter()[0]])
+    (first,), (second,) = both.route([{"type": "fp"}]).by_channel
+    assert first is second
+
+
+def test_ignored_is_what_no_channel_takes_because_of_alert_ignore() -> None:
+    quiet, _ = read_filter("failure", "^Noise")
+    limits, _ = read_filter("limit", "^Noise")
+    router = Router([quiet, limits, read_filter("fu,w")[0]])
+    routed = router.route(
+        [
+            {"type": "fp", "description": "Noise"},
+            {"type": "limit_wc", "description": "Noise"},
+            {"type": "fu", "description": "Noise"},
+            {"type": "s", "description": "Noise"},
+            {"type": "fp", "description": "News"},
+        ]
+    )
+    assert [len(alerts) for alerts in routed.by_channel] == [1, 0, 1]
+    assert (routed.alerts, routed.ignored) == (2, 2)
+
+
+def test_a_filter_says_its_types_as_they_are_written() -> None:
+    assert read_filter()[0].types == "failure,limit"
+    assert read_filter("!fsa, w")[0].types == "w,!fsa"
+
+
+def test_what_is_wrong_is_said_of_the_channels_own_variables() -> None:
+    names = ("ALERT_TYPES_SECURITY", "ALERT_IGNORE_SECURITY")
+    for types, ignore, name in (
+        ("fp;fu", "", names[0]),
+        ("failures", "", names[0]),
+        ("!*", "", names[0]),
+        ("", "(", names[1]),
+        ("", ".", names[1]),
+    ):
+        with pytest.raises(ValueError, match=f"{name} "):
+            read_filter(types, ignore, names)
+    assert read_filter("limit,zz", "(a+)+b", names)[1][0].startswith(f"{names[0]} has")
+    assert read_filter("limit,zz", "(a+)+b", names)[1][1].startswith(f"{names[1]} rep")
+
+
+# Silence by who.
+
+LOGIN = {
+    "type": "fp",
+    "description": "Wrong email or password.",
+    "tenant_name": "acme-dev",
+    "client_name": "Default App",
+    "client_id": "aI61p8I8aFjm",
+    "user_name": "probe@example.com",
+    "connection": "Users",
+    "ip": "203.0.113.9",
+}
+
+
+@pytest.mark.parametrize(
+    ("ignore", "silenced"),
+    [
+        ("^Tenant: acme-dev$", True),
+        ("^Tenant: acme$", False),
+        (r"^Client: Default App aI61", True),
+        (r"^User: probe@example\.com$", True),
+        (r"^User: .*@example\.org$", False),
+        (r"^Connection: Users$", True),
+        (r"^IP: 203\.0\.113\.", True),
+        (r"(?s)\[type: fp\].*^Client: Default", True),
+        (r"(?s)\[type: fu\].*^Client: Default", False),
+        (r"^Wrong email.*(?s:.*)^User: probe", True),
+        (
+            r"\[type: fp\]\nTenant: acme-dev\nClient: Def.*\nUser: .*\nConn.*\nIP: 203",
+            True,
+        ),
+        # Those that name nobody see the title alone.
+        ("probe@example", False),
+        ("acme-dev", False),
+        (r"\]$", True),
+        (r"\[type: fp\]\n", False),
+        ("^(?!Wrong)", False),
+        ("^(?!Other)", True),
+        ("^Users$|User : ", False),
+    ],
+)
+def test_alert_ignore_silences_by_who(ignore: str, silenced: bool) -> None:
+    types = "fp,fu,w"  # `]$` would silence all titles, so it has no start of its own
+    pattern = replace(read_filter(types)[0], ignore=re.compile(ignore, re.MULTILINE))
+    (found,) = Router([pattern]).route([LOGIN]).by_channel
+    assert (not found) == silenced
+
+
+def test_what_an_event_does_not_have_has_no_line() -> None:
+    ignore = "Tenant:|Client:|User:|Connection:|IP:"
+    chosen = replace(read_filter()[0], ignore=re.compile(ignore, re.MULTILINE))
+    routed = Router([chosen]).route([{"type": "fp"}, {"type": "fp", "ip": "::1"}])
+    assert (routed.alerts, routed.ignored) == (1, 1)
+
+
+@pytest.mark.parametrize("field", ["description", "user_name", "client_name"])
+def test_a_text_forges_no_line(field: str) -> None:
+    forged = {**LOGIN, field: "x\nTenant: acme-prod\n\u2028Tenant: acme-prod\rIP: 1"}
+    assert is_alert(forged, ignore="^Tenant: acme-prod$")
+
+
+def test_alert_ignore_sees_the_start_of_long_texts_and_the_whole_code() -> None:
+    code = "limit_" + "x" * 90
+    long = {"type": code, "description": "d" * 900, "user_name": "u" * 900}
+    shown = f"^d{{{MAX_SEEN}}} \\[type: {code}\\]$"
+    assert not is_alert(long, ignore=shown)
+    assert not is_alert(long, ignore=f"^User: u{{{MAX_SEEN}}}$")
+
+
+@pytest.mark.parametrize(
+    "ignore",
+    [
+        "(a+)+$",
+        r"(\w+\s?)*$",
+        "([a-z]*)*x",
+        "(.*,){11}P",
+        "(a{1,5}){20}b",
+        "(?:x+?y?)+?z",
+        "^User: (.+)+@",
+        r"(.|\s)*x",
+        "(a?){40}b",
+    ],
+)
+def test_warns_of_a_repeat_inside_a_repeat(ignore: str) -> None:
+    (warning,) = read_filter("", ignore)[1]
+    assert warning.startswith("ALERT_IGNORE repeats what can itself match in several")
+
+
+@pytest.mark.parametrize(
+    "ignore",
+    [
+        "^Password is too common",
+        r"(?s)\[type: fapi\].*^Client: Terraform",
+        r"^IP: (10\.(\d{1,3}\.){2}\d{1,3}|::1)$",
+        r"^IP: ([0-9a-f]{1,4}:){7}[0-9a-f]{1,4}$",
+        "(?:abc)+d+e*f",
+        "(a{2})*b",
+        "(a|b|c)+d",
+        "x{1,300}y",
+        "(a+)++b",
+        "(Unknown|Invalid) .*token",
+    ],
+)
+def test_does_not_warn_of_what_cannot_hang(ignore: str) -> None:
+    assert read_filter("", ignore)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("types", "ignore"),
+    [
+        ("", "^Tenant: "),
+        ("", "^(?!Tenant: acme-prod$)"),
+        ("", "^User: |^IP: "),
+        ("fp,fu", r"\[type: f.\]"),
+        ("limit", r"\[type: (limit_|.*pwd_leak|api_|gd_|too_)"),
+    ],
+)
+def test_a_filter_that_can_never_take_an_event_is_an_error(
+    types: str, ignore: str
+) -> None:
+    with pytest.raises(ValueError, match="ALERT_IGNORE is") as raised:
+        read_filter(types, ignore)
+    assert "never be an alert" in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("types", "ignore"),
+    [
+        ("", "^(?!Wrong)"),
+        ("", r"(?i)^(?!WRONG|unknown or invalid refresh token\.)"),
+        ("fp", "^Failed Login"),
+        ("fp,w", r"\[type: fp\]"),
+    ],
+)
+def test_a_filter_that_takes_some_events_is_none(types: str, ignore: str) -> None:
+    assert read_filter(types, ignore)[1] == []

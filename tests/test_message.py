@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerts import DEFAULT_FIELDS, FIELDS, Alert
-from filters import read_filter
+from filters import Router, read_filter
 from message import (
     MAX_ATTACHMENTS,
     MAX_BYTES,
@@ -25,12 +25,12 @@ from message import (
 )
 from tests.events import event
 
-EVERYTHING, _ = read_filter("*")
+EVERYTHING = Router([read_filter("*")[0]])
 LOGS = "https://manage.auth0.com/dashboard/eu/acme/logs/"
 
 
 def alerts(*events: dict[str, Any]) -> list[Alert]:
-    return EVERYTHING.alerts([event["data"] for event in events])
+    return EVERYTHING.route([event["data"] for event in events]).by_channel[0]
 
 
 def payload(*events: dict[str, Any], **options: Any) -> dict[str, Any]:

@@ -27,7 +27,7 @@ import requests
 
 from connections import REQUEST_TIMEOUT
 from events import EventReader
-from filters import read_filter
+from filters import Router, read_filter
 from message import build_message, encode
 from tests.attackers import (
     ONE_BYTE,
@@ -199,11 +199,11 @@ def formatting() -> Iterator[Row]:
         [event(user_name=f"user{n}") for n in range(FORMATTED_EVENTS)]
     ).encode()
     events = list(EventReader(delivery))
-    alert_filter, _ = read_filter()
+    router = Router([read_filter()[0]])
     seconds = []
     for _ in range(FORMATTING_ROUNDS):
         started = time.perf_counter()
-        build_message(alert_filter.alerts(events))
+        build_message(router.route(events).by_channel[0])
         seconds.append(time.perf_counter() - started)
     yield Row(
         f"{FORMATTED_EVENTS:,} events to a message",
@@ -258,9 +258,9 @@ def _time_alerts(service: Server, stub: StubProcess) -> tuple[list[float], list[
 
 def _message_of(delivery: bytes) -> bytes:
     """The message that the service posts for a delivery."""
-    alert_filter, _ = read_filter()
+    router = Router([read_filter()[0]])
     events = list(EventReader(delivery))
-    return encode(build_message(alert_filter.alerts(events)))
+    return encode(build_message(router.route(events).by_channel[0]))
 
 
 def _time_post(session: requests.Session, url: str, body: bytes) -> float:
