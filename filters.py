@@ -80,11 +80,14 @@ class AlertFilter:
     @property
     def types(self) -> str:
         """The entries as in ALERT_TYPES."""
-        return ",".join(self.wanted + ["!" + entry for entry in self.unwanted])
+        unwanted = [f"!{entry}" for entry in self.unwanted]
+        return ",".join(self.wanted + unwanted)
 
     def wants(self, code: str) -> bool:
-        """Whether events of this log type are alerts, unless they are silenced."""
-        return _has(self.wanted, code) and not _has(self.unwanted, code)
+        """Whether the filter takes this log type, whose code is in lower case."""
+        if _has(self.unwanted, code):
+            return False
+        return _has(self.wanted, code)
 
     def silences(self, alert: Alert) -> bool:
         """Whether ALERT_IGNORE matches what it sees of the alert.

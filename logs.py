@@ -1,11 +1,14 @@
 """Logs: one line per record, in which no secret stands and no text forges a line."""
 
+import io
 import logging
 import re
 import sys
 import time
 from collections.abc import Iterable
 
+FORMAT = "%(asctime)s %(levelname)s %(message)s"
+TIME = "%Y-%m-%dT%H:%M:%SZ"
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 MIN_SECRET = 8  # characters; redacting a shorter one would make the log unreadable
 
@@ -23,18 +26,23 @@ class OneLineFormatter(logging.Formatter):
     converter = staticmethod(time.gmtime)
 
     def __init__(self, secrets: Iterable[str]) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(message)s", "%Y-%m-%dT%H:%M:%SZ")
-        # The longest first: the webhook's URL contains its path.
-        self._secrets = sorted(secrets, key=len, reverse=True)
+        super().__init__(FORMAT, TIME)
+        self._secrets = []
+        # The longest first: the webhook's URL contains its path. Whatever the case,
+        # because gunicorn quotes the name of a header in capitals.
+        for secret in sorted(secrets, key=len, reverse=True):
+            if len(secret) >= MIN_SECRET:
+                pattern = re.compile(re.escape(secret), re.IGNORECASE)
+                self._secrets.append(pattern)
 
     def format(self, record: logging.LogRecord) -> str:
         """The record's line."""
         line = super().format(record)
         for secret in self._secrets:
-            if len(secret) >= MIN_SECRET:
-                line = line.replace(secret, "[secret]")
+            line = secret.sub("[secret]", line)
         # Half of a surrogate pair, which JSON can hold, cannot be encoded.
-        line = line.encode(errors="backslashreplace").decode()
+        encoded = line.encode(errors="backslashreplace")
+        line = encoded.decode()
         return _LINE_BREAKS_AND_CONTROLS.sub(" | ", line)
 
 
@@ -42,10 +50,16 @@ def configure(level: str, secrets: Iterable[str]) -> None:
     """Send the records of that level or above, of every library, to stdout."""
     # logging would print a record that cannot be written on stderr, unredacted.
     logging.raiseExceptions = False
-    handler = logging.StreamHandler(sys.stdout)
+    # Outside UTF-8 a letter that stdout does not have costs itself, not its line. This
+    # holds for what the console prints too.
+    stdout = sys.stdout
+    if isinstance(stdout, io.TextIOWrapper):
+        stdout.reconfigure(errors="replace")
+    handler = logging.StreamHandler(stdout)
     handler.setFormatter(OneLineFormatter(secrets))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    logging.getLogger("werkzeug").addFilter(_in_our_words)
+    werkzeug = logging.getLogger("werkzeug")
+    werkzeug.addFilter(_in_our_words)
 
 
 def _in_our_words(record: logging.LogRecord) -> bool:

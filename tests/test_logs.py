@@ -1,7 +1,9 @@
 """Logs: one line per record, without secrets, whatever it says."""
 
 import contextlib
+import io
 import logging
+import re
 from pathlib import Path
 
 import pytest
@@ -74,6 +76,43 @@ def test_a_short_secret_is_not_redacted(capsys: pytest.CaptureFixture[str]) -> N
     logs.configure("INFO", ["a", "1234567", "12345678"])
     logging.getLogger("any").info("status=200 1234567 12345678")
     assert capsys.readouterr().out.endswith(" INFO status=200 1234567 [secret]\n")
+
+
+def test_a_secret_is_redacted_whatever_the_case(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    logs.configure("INFO", ["https://chat.example/hook", "/hook", "The-(Token)+-1"])
+    log = logging.getLogger("any")
+    log.warning("Invalid HTTP header name: 'THE-(TOKEN)+-1' the-(token)+-1")
+    log.warning("HTTPS://CHAT.EXAMPLE/HOOK?")
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith(" Invalid HTTP header name: '[secret]' [secret]")
+    assert second.endswith(" [secret]?")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "iso-8859-1", "cp1252", "utf-8"])
+def test_outside_utf_8_a_letter_costs_itself_alone(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raw = io.BytesIO()
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(raw, encoding=encoding))
+    logs.configure("INFO", [])
+    logging.getLogger("any").info("one ▌ 日 two")
+    print("three ▌ 日 four", flush=True)
+    written = raw.getvalue().decode(encoding)
+    first, second = re.sub("[▌日]", "?", written).splitlines()
+    assert first.endswith(" INFO one ? ? two")
+    assert second == "three ? ? four"
+
+
+def test_a_stdout_that_is_no_file_is_taken_as_it_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    memory = io.StringIO()
+    monkeypatch.setattr("sys.stdout", memory)
+    logs.configure("INFO", [])
+    logging.getLogger("any").info("one ▌")
+    assert memory.getvalue().endswith(" INFO one ▌\n")
 
 
 def test_the_development_server_says_where_it_listens_and_what_to_do(
