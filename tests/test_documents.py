@@ -99,9 +99,13 @@ def test_the_readmes_table_of_fields() -> None:
         FIELDS
     )
     assert f"| `SLACK_FIELDS` | `{','.join(DEFAULT_FIELDS)}` |" in README
-    assert set(FIELDS) <= set(
-        re.findall("[a-z_]+", APP_JSON["env"]["SLACK_FIELDS"]["description"])
-    )
+
+
+def test_app_json_lists_the_fields_in_their_order() -> None:
+    description = APP_JSON["env"]["SLACK_FIELDS"]["description"]
+    everything, default = re.findall(r"[a-z_]+(?:, ?[a-z_]+){3,}", description)
+    assert re.split(", ?", everything) == list(FIELDS)
+    assert default.split(",") == list(DEFAULT_FIELDS)
 
 
 def test_the_readme_has_a_row_for_every_status() -> None:

@@ -10,6 +10,8 @@ import pytest
 
 import logs
 
+URL = "https://slack.example/services/x"
+
 
 def test_a_record_is_a_line_with_time_and_level(
     capsys: pytest.CaptureFixture[str],
@@ -81,10 +83,10 @@ def test_a_short_secret_is_not_redacted(capsys: pytest.CaptureFixture[str]) -> N
 def test_a_secret_is_redacted_whatever_the_case(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    logs.configure("INFO", ["https://chat.example/hook", "/hook", "The-(Token)+-1"])
+    logs.configure("INFO", ["The-(Token)+-1", "/services/x", URL])
     log = logging.getLogger("any")
     log.warning("Invalid HTTP header name: 'THE-(TOKEN)+-1' the-(token)+-1")
-    log.warning("HTTPS://CHAT.EXAMPLE/HOOK?")
+    log.warning(f"{URL.upper()}?")
     first, second = capsys.readouterr().out.splitlines()
     assert first.endswith(" Invalid HTTP header name: '[secret]' [secret]")
     assert second.endswith(" [secret]?")

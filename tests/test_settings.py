@@ -202,6 +202,10 @@ def test_warns_of_an_endpoint_that_is_open_or_as_good_as(
     assert warning in said
 
 
+def test_does_not_warn_of_a_token_of_16_characters() -> None:
+    assert read(AUTH0_LOG_STREAM_TOKEN="16-characters...").warnings == ()
+
+
 def test_warns_of_types_that_may_be_mistyped() -> None:
     (said,) = read(ALERT_TYPES="failure,wm").warnings
     assert "'wm'" in said
