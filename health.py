@@ -26,6 +26,7 @@ PATIENCE = {
 }
 REFUSES = "refuses messages"
 TAKES_NONE = "takes no messages"
+NO_ANSWER = "Slack has not answered"
 
 
 @dataclass(frozen=True)
@@ -49,45 +50,42 @@ class Channel:
         self._post = post
         self._clock = clock
         self._lock = threading.Lock()
-        self._in_flight: list[float] = []  # when each post without an answer started
+        # When each post that has no answer yet has started, the oldest first.
+        self._in_flight: list[float] = []
         self._troubles: dict[Verdict, Trouble] = {}  # since the last accepted post
 
     def post(self, message: Message) -> Outcome:
         """Post a message, and note what became of it."""
-        started = self._clock()
         with self._lock:
+            started = self._clock()
             self._in_flight.append(started)
-        outcome = None
-        try:
-            outcome = self._post(message)
-            return outcome
-        finally:
-            with self._lock:
-                self._note(started, outcome)
+        outcome = self._post(message)  # if it raises, there is no answer either
+        with self._lock:
+            self._note(started, outcome)
+        return outcome
 
     def trouble(self) -> Trouble | None:
         """The trouble that has lasted too long, if there is one."""
+        now = self._clock()
         with self._lock:
             troubles = dict(self._troubles)
-            # A post that hangs is a trouble from its start, even if it never ends.
-            for started in self._in_flight:
-                hanging = Trouble(TAKES_NONE, started, "Slack has not answered")
-                failed = troubles.get(Verdict.UNAVAILABLE, hanging)
-                if started <= failed.since:
+            if self._in_flight:
+                # A post that hangs is a trouble from its start, even if it never ends.
+                hanging = Trouble(TAKES_NONE, self._in_flight[0], NO_ANSWER)
+                failed = troubles.get(Verdict.UNAVAILABLE)
+                if failed is None or hanging.since < failed.since:
                     troubles[Verdict.UNAVAILABLE] = hanging
         for verdict, patience in PATIENCE.items():
             trouble = troubles.get(verdict)
-            if trouble and self._clock() >= trouble.since + patience:
+            if trouble and now >= trouble.since + patience:
                 return trouble
         return None
 
-    def _note(self, started: float, outcome: Outcome | None) -> None:
-        """Note what became of a post; None if it raised, which is a bug of ours."""
+    def _note(self, started: float, outcome: Outcome) -> None:
+        """Note what became of a post."""
         if started not in self._in_flight:
             return  # a newer post was accepted
         self._in_flight.remove(started)
-        if outcome is None:
-            return
         if outcome.verdict is Verdict.ACCEPTED:
             self._note_accepted(started)
         else:
@@ -96,9 +94,10 @@ class Channel:
     def _note_accepted(self, started: float) -> None:
         """Forget all posts and troubles that started no later than this post."""
         self.accepted = self._clock()
-        self._in_flight = [other for other in self._in_flight if other > started]
-        for verdict, trouble in list(self._troubles.items()):
-            if trouble.since <= started:
+        while self._in_flight and self._in_flight[0] <= started:
+            self._in_flight.pop(0)
+        for verdict in list(self._troubles):
+            if self._troubles[verdict].since <= started:
                 del self._troubles[verdict]
 
     def _note_trouble(self, started: float, outcome: Outcome) -> None:
@@ -109,7 +108,8 @@ class Channel:
             what = TAKES_NONE
         if verdict is Verdict.MALFORMED and verdict in self._troubles:
             verdict = Verdict.REFUSED  # the next form was not accepted either
-        self._troubles.setdefault(verdict, Trouble(what, started, outcome.reason))
+        trouble = Trouble(what, started, outcome.reason)
+        self._troubles.setdefault(verdict, trouble)
 
 
 class Health:
@@ -148,27 +148,32 @@ class Health:
             wrong += self._silence(max_silence)
         if wrong:
             return 503, "; ".join(wrong)
-        said = [f"ok: last delivery {self._utc(self._delivered)}"]
+        delivered = self._utc(self._delivered)
+        said = f"ok: last delivery {delivered}"
         for name, channel in self.channels.items():
+            label = self._label(name)
             accepted = self._utc(channel.accepted)
-            said.append(f"{self._label(name)}last message accepted {accepted}")
-        return 200, ", ".join(said)
+            said += f", {label}last message accepted {accepted}"
+        return 200, said
 
     def _troubles(self) -> list[str]:
         said = []
         for name, channel in self.channels.items():
             trouble = channel.trouble()
             if trouble:
+                label = self._label(name)
                 since = self._utc(trouble.since)
-                what = f"Slack {trouble.what} since {since}: {trouble.reason}"
-                said.append(self._label(name) + what)
+                what = f"Slack {trouble.what} since {since}"
+                said.append(f"{label}{what}: {trouble.reason}")
         return said
 
     def _label(self, name: str) -> str:
         """Which channel it is, where there are several."""
         if len(self.channels) == 1:
             return ""
-        return f"channel {name}: " if name else "first channel: "
+        if not name:
+            return "first channel: "
+        return f"channel {name}: "
 
     def _silence(self, longest: float) -> list[str]:
         last = self._delivered
@@ -176,12 +181,13 @@ class Health:
             last = self._start
         if self._clock() < last + longest:
             return []
-        return [f"no delivery from Auth0 since {self._utc(last)}"]
+        since = self._utc(last)
+        return [f"no delivery from Auth0 since {since}"]
 
     def _utc(self, at: float | None) -> str:
         """A time of the monotonic clock, as the wall clock shows it now."""
         if at is None:
             return "none yet"
         ago = self._clock() - at
-        then = time.gmtime(round(self._wall_clock() - ago))
-        return time.strftime("%Y-%m-%dT%H:%M:%SZ", then)
+        then = round(self._wall_clock() - ago)
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(then))

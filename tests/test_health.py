@@ -241,15 +241,17 @@ def test_an_old_post_that_is_accepted_late_says_nothing_of_one_in_flight(
     assert health.line() == (503, said)
 
 
-def test_a_post_that_raises_is_a_bug_and_says_nothing_of_slack(
-    health: Health, clocks: Clocks
-) -> None:
+def test_a_post_that_raises_has_no_answer(health: Health, clocks: Clocks) -> None:
     def fail() -> Outcome:
         raise UnicodeEncodeError("latin-1", "·", 0, 1, "no such letter")
 
     with pytest.raises(UnicodeEncodeError):
         post(health, fail)
+    assert health.line()[0] == 200
     clocks.pass_by(UNREACHED_AFTER)
+    said = "Slack takes no messages since 2026-11-22T10:00:06Z: Slack has not answered"
+    assert health.line() == (503, said)
+    post(health, OK)
     assert health.line()[0] == 200
 
 
