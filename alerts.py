@@ -188,7 +188,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 # need: a few in a row are writing, more are a stack that covers other lines.
 _MARKS = "\u200c\u200d" + "".join(
     chr(code)
-    for code in range(0x300, 0x20000)
+    for code in range(0x300, 0x10000)
     if unicodedata.category(chr(code)) in ("Mn", "Me")
 )
 _STACK = re.compile(f"([{_MARKS}]{{{MAX_MARKS}}})[{_MARKS}]+")
@@ -335,8 +335,9 @@ def _objects(event: Event) -> dict[str, dict[str, Any]]:
 def _best_text(objects: dict[str, dict[str, Any]], places: list[Place]) -> str:
     """The text in the first of the places that has one."""
     for path, key in places:
-        if path in objects and key in objects[path]:
-            text = clean(objects[path][key])
+        holder = objects.get(path)
+        if holder and key in holder:
+            text = clean(holder[key])
             if text:
                 return text
     return ""
