@@ -29,7 +29,8 @@ def show(message: Message) -> Outcome:
 def render(message: Message, colours: bool) -> str:
     """The message as lines of text, with ANSI colours if asked for."""
     payload = message.payload
-    headline = re.sub(r"\*(.+?)\*", _styled(r"\1", _BOLD), payload["text"])
+    bold = _styled(r"\1", _BOLD)
+    headline = re.sub(r"\*(.+?)\*", bold, payload["text"])
     lines = ["", headline]
     for attachment in payload.get("attachments", ()):
         bar = _bar(attachment["color"])
@@ -44,8 +45,10 @@ def render(message: Message, colours: bool) -> str:
 
 def _bar(colour: str) -> str:
     """The bar on the left of an attachment, in its colour, such as `#e01e5a`."""
-    red, green, blue = bytes.fromhex(colour.removeprefix("#"))
-    return _styled("▌", f"\033[38;2;{red};{green};{blue}m")
+    colour = colour.removeprefix("#")
+    red, green, blue = bytes.fromhex(colour)
+    style = f"\033[38;2;{red};{green};{blue}m"
+    return _styled("▌", style)
 
 
 def _styled(text: str, style: str) -> str:
@@ -58,16 +61,18 @@ def _lines(attachment: dict[str, Any]) -> list[str]:
     The terminal wraps them, so that links stay whole, and wide letters are measured
     right.
     """
-    lines = [_styled(attachment["title"], _BOLD + _BLUE)]
+    title = attachment["title"]
+    lines = [_styled(title, _BOLD + _BLUE)]
     if "title_link" in attachment:
         link = attachment["title_link"]
         lines.append(_styled(link, _DIM))
     if "text" in attachment:
         lines.append(attachment["text"])
+    code = _styled(r"\1", _PINK)
     for field in attachment.get("fields", ()):
-        title = _styled(field["title"] + ":", _BOLD)
-        value = re.sub("`(.*?)`", _styled(r"\1", _PINK), field["value"])
-        lines.append(f"{title} {value}")
+        title = _styled(field["title"], _BOLD)
+        value = re.sub("`(.*?)`", code, field["value"])
+        lines.append(f"{title}: {value}")
     if "footer" in attachment:
         footer = attachment["footer"]
         lines.append(_styled(footer, _DIM))

@@ -27,7 +27,8 @@ MAX_HEADLINE = 200  # characters of the headline's counts
 MAX_SINGLE = 3  # events that get an attachment each; of more, like events share one
 MAX_ATTACHMENTS = 10  # that a person reads; Slack recommends 20 and refuses over 100
 MAX_OF_A_KIND = 3  # attachments; events that need more are grouped more coarsely
-MAX_TEXT = 3000  # characters of a text; Slack's limit for the text of a section
+# Characters of the last attachment's counts; Slack takes 3000 in a section's text.
+MAX_REST = 2900
 # Bytes of a whole message, so that a flood stays readable and quick to post.
 MAX_BYTES = 30_000
 MAX_NAME = 100  # characters of a log type's name or code, and of a footer
@@ -71,7 +72,7 @@ class Message:
 class Changes:
     """What is not as it was in the last hour."""
 
-    news: set[str]  # codes of log types; none where all are news, and none stands out
+    news: set[str]  # codes; none where all are news, because then none stands out
     before: Mapping[str, int]  # for each that surged, the most that a message had of it
 
 
@@ -114,21 +115,16 @@ def build_message(
         return _counts_only(alerts, digest, changes)
     counts = _counts(alerts, changes, MAX_HEADLINE)
     headline = _headline(alerts, counts, digest)
-    groups = _groups(alerts, changes)
-    rest: Group = []
-    if len(groups) > MAX_ATTACHMENTS:
-        shown = MAX_ATTACHMENTS - 1
-        for group in groups[shown:]:
-            rest += group
-        groups = groups[:shown]
-    counts_of_rest = _counts(rest, changes, MAX_TEXT)
+    groups, rest = _shown_and_rest(_groups(alerts, changes))
+    counts_of_rest = _counts(rest, changes, MAX_REST)
+    codes = {group[0].code for group in groups}
     for layout in _layouts(alerts, fields):  # pragma: no branch - the last always fits
         attachments = [_attachment(group, layout) for group in groups]
         if rest:
             attachments.append(_rest(rest, counts_of_rest))
         message = Message(
             payload=_payload(headline, attachments),
-            named=counts.named.union(counts_of_rest.named, _codes(groups)),
+            named=counts.named | counts_of_rest.named | codes,
         )
         if len(encode(message)) <= MAX_BYTES:
             break
@@ -168,7 +164,7 @@ def _counts_only(
     text = f"{headline}\nSlack refused the details: {ALL_LOGS}"
     return Message(
         payload=_payload(text, []),
-        named=frozenset(alert.code for alert in alerts),
+        named=frozenset(map(_code, alerts)),
     )
 
 
@@ -180,11 +176,11 @@ def _changes(
     news: Collection[str],
     before: Mapping[str, int],
 ) -> Changes:
-    codes = {alert.code for alert in alerts}
-    among = codes.intersection(news)
-    if among == codes:
-        among = set()
-    return Changes(among, before)
+    codes = set(map(_code, alerts))
+    news_here = codes.intersection(news)
+    if news_here == codes:
+        news_here = set()
+    return Changes(news_here, before)
 
 
 def _headline(
@@ -225,13 +221,13 @@ def _counts(
         text = _count(group, changes)
         if len(text) <= room:
             texts.append(text)
-            named.append(group)
+            named.append(group[0].code)
             room -= len(text) + len(", ")
         else:
             others += len(group)
     if others:
         texts.append(f"{others:,} × other types")
-    return Counts(", ".join(texts), _codes(named))
+    return Counts(", ".join(texts), frozenset(named))
 
 
 def _count(group: Group, changes: Changes) -> str:
@@ -250,10 +246,6 @@ def _count(group: Group, changes: Changes) -> str:
 
 def _name(alert: Alert) -> str:
     return markup.fit(alert.name or alert.code, MAX_NAME)
-
-
-def _codes(groups: list[Group]) -> frozenset[str]:
-    return frozenset(group[0].code for group in groups)
 
 
 def _tenant_of_all(alerts: Sequence[Alert]) -> str:
@@ -303,18 +295,16 @@ def _groups(alerts: Sequence[Alert], changes: Changes) -> list[Group]:
 
 def _in_order(groups: list[Group], changes: Changes) -> list[Group]:
     """News first, then limits, then the largest group."""
-    groups = sorted(groups, key=len, reverse=True)
-    news = []
-    limits = []
-    others = []
-    for group in groups:
-        if group[0].code in changes.news:
-            news.append(group)
-        elif group[0].group == "limit":
-            limits.append(group)
-        else:
-            others.append(group)
-    return news + limits + others
+    largest_first = sorted(groups, key=len, reverse=True)
+    return sorted(largest_first, key=lambda group: _place(group, changes))
+
+
+def _place(group: Group, changes: Changes) -> int:
+    """Where a group stands, however large it is."""
+    is_limit = group[0].group == "limit"
+    if group[0].code in changes.news:
+        return 1 if is_limit else 2
+    return 3 if is_limit else 4
 
 
 def _like_with_like(alerts: Sequence[Alert]) -> list[Group]:
@@ -332,6 +322,17 @@ def _like_with_like(alerts: Sequence[Alert]) -> list[Group]:
     for split in splits:
         groups += split
     return groups
+
+
+def _shown_and_rest(groups: list[Group]) -> tuple[list[Group], Group]:
+    """The groups that get an attachment each, and all alerts that share the last."""
+    if len(groups) <= MAX_ATTACHMENTS:
+        return groups, []
+    shown = groups[: MAX_ATTACHMENTS - 1]
+    rest = []
+    for group in groups[MAX_ATTACHMENTS - 1 :]:
+        rest += group
+    return shown, rest
 
 
 def _split_kind(kind: Group, most: int) -> list[Group]:
