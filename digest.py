@@ -1,65 +1,162 @@
-"""The digest: what can wait for the next message, so that a storm is a handful of them.
+"""The digest: what can wait for the next message, so that people go on watching.
 
-Ten messages may go out as fast as Slack takes them, and after that one more in each
-ALERT_DIGEST_SECONDS: a token bucket of ten. While it is empty, alerts of log types that
-the channel has seen within the hour are collected. A log type that it has not seen is
-news, and cannot wait.
+1. Ten messages go out at once, and then they go further and further apart: a leaky
+   bucket counts them. Each message adds one, and one leaks out in each longest wait,
+   which is ALERT_DIGEST_SECONDS. While the bucket holds nine or less after a message,
+   the next may go at once. By default the next waits about 40 s after the tenth in a
+   row, and then 80 s, 160 s, 320 s, and 10 min.
+2. News goes at once: a log type that the channel has not been shown for an hour.
+3. A surge goes at once: of a log type, ten times as many are collected as any message
+   of the last hour had of it.
+4. 5,000 collected alerts go at once.
 
-The outbox owns a digest, holds its lock, and tells it the time.
+The outbox owns a digest, and holds its lock.
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from alerts import Alert
 
-BURST = 10  # messages that may go out before one is a digest
-NEWS_AFTER = 3600.0  # seconds; a log type that was not seen for so long is news
-MAX_COLLECTED = 5000  # alerts; with so many, the digest goes out at once
+BURST = 10  # messages that go out before the first one waits
+FIRST_WAIT = 1 / 15  # of the longest wait; each message more doubles it
+MAX_DOUBLINGS = 4.0  # which make more than the longest wait
+HOUR = 3600.0  # seconds that a channel remembers what it was shown
+SURGE = 10  # times what any message of the last hour had
+MAX_COLLECTED = 5000  # alerts
+MAX_TYPES = 1000  # log types that are remembered; Auth0 has about 200
 
 Key = str | int
+Counts = Mapping[str, int]  # of alerts, by log type
+
+
+@dataclass(frozen=True)
+class Showing:
+    """A message that named a log type: when, and how many events of it there were."""
+
+    at: float
+    count: int
 
 
 class Digest:
-    """What is collected, what the channel has seen, and when the next is due."""
+    """What is collected, what the channel was shown, and when the next message is due.
 
-    def __init__(self, seconds: float) -> None:
+    `seconds` is the longest wait; with 0 nothing is collected.
+    """
+
+    def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
         self.alerts: dict[Key, Alert] = {}  # what is collected
         self.form = 0  # in FORMS: how the next message looks that carries it
-        self.seconds = seconds  # 0: nothing is collected
-        self._next = -math.inf  # when the bucket has, or had, its next message
-        self._seen: dict[str, float] = {}  # log types, and when they were last shown
+        self.seconds = seconds
+        self._clock = clock
+        self._counts: Counter[str] = Counter()  # of what is collected, by log type
+        self._surging = False  # whether a surge is collected
+        self._level = 0.0  # of the bucket, after the last message
+        self._posted_at = -math.inf  # when the last message was accepted
+        self._next = -math.inf  # when the next message may go
+        # By log type, the messages of the last hour that named it, the newest last.
+        self._shown: dict[str, list[Showing]] = {}
 
-    def takes(self, alerts: Iterable[Alert], now: float) -> bool:
+    def takes(self, alerts: Iterable[Alert]) -> bool:
         """Whether these alerts can wait for the digest."""
-        if now >= self._next or len(self.alerts) >= MAX_COLLECTED:
+        if self._clock() >= self._next:
             return False
-        return all(
-            self._seen.get(alert.code, -math.inf) > now - NEWS_AFTER for alert in alerts
-        )
+        if len(self.alerts) >= MAX_COLLECTED:
+            return False
+        codes = {alert.code for alert in alerts}
+        return not self.news(codes)
 
     def collect(self, alerts: Mapping[Key, Alert]) -> None:
         """Keep these alerts until a message with them was accepted."""
         self.alerts.update(alerts)
+        for alert in alerts.values():
+            code = alert.code
+            self._counts[code] += 1
+            if self._is_surge(code, self._counts[code]):
+                self._surging = True
 
     def due(self) -> float:
         """When the digest goes out, if no message takes it along before."""
-        if len(self.alerts) >= MAX_COLLECTED:
+        if self._surging or len(self.alerts) >= MAX_COLLECTED:
             return -math.inf
         return self._next
 
-    def posted(self, alerts: Iterable[Alert], now: float) -> None:
-        """Note that Slack has accepted a message with these alerts."""
-        for code, at in list(self._seen.items()):
-            if at <= now - NEWS_AFTER:
-                del self._seen[code]
+    def news(self, codes: Iterable[str]) -> frozenset[str]:
+        """Those of these log types that the channel has not been shown for an hour."""
+        return frozenset(code for code in codes if self._most(code) == 0)
+
+    def surges(self, counts: Counts) -> dict[str, int]:
+        """Those of these log types that surge, and the most that a message had of each."""
+        surges = {}
+        for code, count in counts.items():
+            if self._is_surge(code, count):
+                surges[code] = self._most(code)
+        return surges
+
+    def posted(self, alerts: Iterable[Alert], shown: Counts) -> None:
+        """Note that Slack has accepted a message.
+
+        `alerts` are all that it carries; `shown` are the log types that it names, and how
+        many alerts it has of each.
+        """
+        self.form = 0
         for alert in alerts:
             self.alerts.pop(key(alert), None)
-            self._seen[alert.code] = now
-        self.form = 0
-        if now >= self._next:  # otherwise it was news, which takes nothing out
-            full = now - (BURST - 1) * self.seconds
-            self._next = max(self._next, full) + self.seconds
+        self._fill_bucket()
+        for code, count in shown.items():
+            self._remember(code, count)
+        self._forget()
+        # What was collected while the message was in flight counts for the next one.
+        self._counts.clear()
+        self._surging = False
+        self.collect(self.alerts)
+
+    def _fill_bucket(self) -> None:
+        """Add a message to the bucket, and say when the next one may go."""
+        if self.seconds == 0:
+            return
+        now = self._clock()
+        leaked = (now - self._posted_at) / self.seconds
+        self._posted_at = now
+        self._level = max(self._level - leaked, 0) + 1
+        self._next = now
+        if self._level > BURST - 1:
+            doublings = min(self._level - BURST, MAX_DOUBLINGS)
+            wait = self.seconds * FIRST_WAIT * 2**doublings
+            self._next += min(wait, self.seconds)
+
+    def _remember(self, code: str, count: int) -> None:
+        """Remember that a message has shown so many alerts of a log type."""
+        showings = self._shown.pop(code, [])
+        # An older one that had no more will never be the most again.
+        while showings and showings[-1].count <= count:
+            showings.pop()
+        showings.append(Showing(self._clock(), count))
+        self._shown[code] = showings
+
+    def _forget(self) -> None:
+        """Forget the log types that were shown over an hour ago, or are too many."""
+        hour_ago = self._clock() - HOUR
+        for code, showings in list(self._shown.items()):
+            newest = showings[-1]
+            too_many = len(self._shown) > MAX_TYPES
+            if newest.at <= hour_ago or too_many:
+                del self._shown[code]
+
+    def _most(self, code: str) -> int:
+        """The most that any message of the last hour had of a log type."""
+        hour_ago = self._clock() - HOUR
+        for showing in self._shown.get(code, []):
+            if showing.at > hour_ago:
+                return showing.count  # those after it are smaller
+        return 0
+
+    def _is_surge(self, code: str, count: int) -> bool:
+        """Whether so many of a known log type are far more than it usually has."""
+        most = self._most(code)
+        return most > 0 and count >= SURGE * most
 
 
 def key(alert: Alert) -> Key:

@@ -18,9 +18,10 @@ import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Protocol
 
 from alerts import Alert
 from digest import Digest, Key, key
@@ -47,10 +48,29 @@ BEHIND = Outcome(
 )
 LATE = Outcome(Verdict.UNAVAILABLE, "Slack has not answered yet")
 
-Build = Callable[..., Message]  # of the alerts, the form, and whether they are a digest
 Send = Callable[[Message], Outcome]
 
 log = logging.getLogger(__name__)
+
+
+class Build(Protocol):
+    """What builds a message for alerts, of which there is at least one."""
+
+    def __call__(
+        self,
+        alerts: Sequence[Alert],
+        *,
+        form: str,
+        digest: bool,
+        news: frozenset[str],
+        before: Mapping[str, int],
+    ) -> Message:
+        """Build a message whose `named` are the log types that it names.
+
+        `form` is one of FORMS. `digest`: whether it carries what was collected. `news`
+        are the log types that the channel has not been shown for an hour. `before` has
+        the log types that surge, and the most that a message of the last hour had.
+        """
 
 
 @dataclass(eq=False)
@@ -76,6 +96,10 @@ class Batch:
     collected: int  # alerts of the digest
     form: int  # in FORMS
     started: float
+    counts: Counter[str]  # of the alerts, by log type
+    news: frozenset[str]  # log types that the channel has not been shown for an hour
+    before: dict[str, int]  # of those that surge, the most that a message had
+    named: frozenset[str] = frozenset()  # log types that the message names
 
 
 class Outbox:
@@ -99,7 +123,7 @@ class Outbox:
         self._clock = clock
         self._changed = changed or threading.Condition()  # all waiting is done on it
         self._thread = thread
-        self._digest = Digest(digest_seconds)
+        self._digest = Digest(digest_seconds, clock)
         self._waiting: list[Delivery] = []
         self._in_flight: Batch | None = None
         self._sender: threading.Thread | None = None
@@ -173,7 +197,8 @@ class Outbox:
         for start in range(0, len(lost), MAX_LOGGED):
             some = lost[start : start + MAX_LOGGED]
             count = f"{len(some)} of {len(lost)}"
-            what = f"types={_types(some)}{channel} {_log_ids(some)}"
+            types = _types(Counter(alert.code for alert in some))
+            what = f"types={types}{channel} {_log_ids(some)}"
             log.error(f"digest lost={count} {what}")
 
     def _let_wait(self, delivery: Delivery) -> None:
@@ -215,7 +240,6 @@ class Outbox:
 
     def _answer_at_once(self, delivery: Delivery) -> None:
         """Answer a delivery that brings nothing new or can wait for the digest."""
-        now = self._clock()
         if all(map(self._has, delivery.alerts)):
             delivery.outcome = Outcome(Verdict.ACCEPTED, "posted before")
         elif self._can_collect(delivery):
@@ -223,14 +247,20 @@ class Outbox:
             self._digest.collect(new)
             delivery.collected = len(new)
             delivery.outcome = Outcome(Verdict.ACCEPTED, "collected")
-            due = max(self._digest.due(), self._not_before, now)
-            delivery.wait_seconds = due - now
+            delivery.wait_seconds = self._seconds_to_digest()
+
+    def _seconds_to_digest(self) -> float:
+        """How long what is collected now waits at most, if Slack accepts it then."""
+        if self._in_flight:  # which does not carry it
+            return self._digest.seconds
+        now = self._clock()
+        return max(self._digest.due(), self._not_before, now) - now
 
     def _can_collect(self, delivery: Delivery) -> bool:
         """Whether the delivery can wait, and there is a sender to post it later."""
         if self._trouble or self._stopping:
             return False
-        if not self._digest.takes(delivery.alerts, self._clock()):
+        if not self._digest.takes(delivery.alerts):
             return False
         return self._sender is not None or self._start_sender()
 
@@ -250,7 +280,7 @@ class Outbox:
     # The sender.
 
     def _wake_sender(self) -> None:
-        """Have a sender look at what is due; a new one if there is none or it hangs."""
+        """Have a sender look at what is due; a new one if none is there or it hangs."""
         self._changed.notify_all()
         batch = self._in_flight
         hangs = batch is not None and self._clock() > batch.started + LOST_AFTER
@@ -332,24 +362,34 @@ class Outbox:
         digest = self._digest
         deliveries = self._waiting
         self._waiting = []
-        new = self._new_alerts(deliveries)
         forms = [delivery.form for delivery in deliveries]
         if digest.alerts:
             forms.append(digest.form)
+        alerts = list(digest.alerts.values())
+        alerts += self._new_alerts(deliveries).values()
+        counts = Counter(alert.code for alert in alerts)
         return Batch(
             deliveries=deliveries,
-            alerts=[*digest.alerts.values(), *new.values()],
+            alerts=alerts,
             collected=len(digest.alerts),
             form=max(forms),
             started=self._clock(),
+            counts=counts,
+            news=digest.news(counts),
+            before=digest.surges(counts),
         )
 
     def _post(self, batch: Batch) -> Outcome:
         """Build a message, post it, and log what became of it."""
         try:
             message = self._build(
-                batch.alerts, form=FORMS[batch.form], digest=batch.collected > 0
+                batch.alerts,
+                form=FORMS[batch.form],
+                digest=batch.collected > 0,
+                news=batch.news,
+                before=batch.before,
             )
+            batch.named = message.named
             outcome = self._send(message)
         except Exception as error:
             log.exception("message failed: a bug in this service, please report it")
@@ -375,7 +415,7 @@ class Outbox:
             "slack": outcome.status or "none",
             "ms": round((self._clock() - batch.started) * 1000),
             "outcome": outcome.verdict.value,
-            "types": _types(batch.alerts),
+            "types": _types(batch.counts),
         }
         if self._channel:
             facts["channel"] = self._channel
@@ -408,7 +448,8 @@ class Outbox:
         for alert in batch.alerts:
             if alert.log_id:
                 self._accepted[alert.log_id] = None
-        self._digest.posted(batch.alerts, self._clock())
+        shown = {code: batch.counts[code] for code in batch.named}
+        self._digest.posted(batch.alerts, shown)
         remembered = max(MAX_REMEMBERED, len(batch.alerts))
         too_many = max(len(self._accepted) - remembered, 0)
         for log_id in list(islice(self._accepted, too_many)):
@@ -458,9 +499,8 @@ def _log_ids(alerts: Sequence[Alert]) -> str:
     return "log_ids=" + ",".join(log_ids)
 
 
-def _types(alerts: Sequence[Alert]) -> str:
+def _types(counts: Counter[str]) -> str:
     """The most frequent log types; unknown ones may be anything anyone typed."""
-    counts = Counter(alert.code for alert in alerts)
     types = []
     for code, count in counts.most_common(MAX_LOGGED_TYPES):
         safe = re.sub(r"[^A-Za-z0-9_-]", "_", code)

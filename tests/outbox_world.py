@@ -1,11 +1,13 @@
 """A world for the outbox, in virtual time: Slack and the deliveries are scripted."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 from alerts import Alert, read_alert
-from message import Message
+from digest import MAX_COLLECTED
 from outbox import Delivery, Outbox
 from slack import Outcome, Verdict
 from tests.virtual_time import VirtualTime
@@ -21,8 +23,25 @@ def limited(seconds: float) -> Outcome:
     return Outcome(Verdict.UNAVAILABLE, "Slack's rate limit is reached", 429, seconds)
 
 
+@cache
+def alert_of(code: str) -> Alert:
+    return read_alert({"type": code}, "failure")
+
+
 def alert(log_id: Any, code: str = "f") -> Alert:
-    return replace(read_alert({"type": code}, "failure"), log_id=log_id)
+    return replace(alert_of(code), log_id=log_id)
+
+
+@dataclass
+class Built:
+    """A message: what the outbox said of it."""
+
+    log_ids: list[Any]
+    named: frozenset[str]
+    form: str
+    digest: bool
+    news: frozenset[str]
+    before: Mapping[str, int]
 
 
 class World:
@@ -35,8 +54,8 @@ class World:
         self.script = list(script)
         self.seconds = seconds  # that Slack takes to answer
         self.posts: list[tuple[Any, list[Any]]] = []  # when, and the log_ids
-        self.forms: list[str] = []
-        self.digests: list[bool] = []
+        self.messages: list[Built] = []
+        self.unnamed: frozenset[str] = frozenset()  # log types that no message names
         self.shown: list[Any] = []  # the log_ids of the messages that Slack accepted
         self.in_flight = 0
         self.stopped_at = 0.0
@@ -44,6 +63,7 @@ class World:
         self.outbox = self.make_outbox()
         self.answers: dict[str, tuple[float, Delivery]] = {}  # by name: when, and what
         self._arrivals: list[Any] = []
+        self._alerts: dict[str, Iterator[Alert]] = {}
 
     def make_outbox(self, **options: Any) -> Outbox:
         """An outbox in virtual time that posts to this Slack, unless told otherwise."""
@@ -57,28 +77,25 @@ class World:
         }
         return Outbox(**defaults | options)
 
-    def build(self, alerts: Sequence[Alert], form: str, digest: bool) -> Message:
+    def build(self, alerts: Sequence[Alert], **facts: Any) -> Any:
+        """A message that names all its log types, unless told otherwise."""
         assert not self.time._is_owned()  # type: ignore[attr-defined] # no lock is held
-        payload = {
-            "log_ids": [alert.log_id for alert in alerts],
-            "form": form,
-            "digest": digest,
-        }
-        return Message(payload, frozenset(alert.code for alert in alerts))
+        codes = frozenset(alert.code for alert in alerts)
+        log_ids = [alert.log_id for alert in alerts]
+        return Built(log_ids, named=codes - self.unnamed, **facts)
 
-    def send(self, message: Message) -> Outcome:
+    def send(self, message: Any) -> Outcome:
         assert not self.time._is_owned()  # type: ignore[attr-defined] # no lock is held
         assert self.in_flight == 0  # at most one post at a time
-        self.posts.append((self.time.now, message.payload["log_ids"]))
-        self.forms.append(message.payload["form"])
-        self.digests.append(message.payload["digest"])
+        self.posts.append((self.time.now, message.log_ids))
+        self.messages.append(message)
         outcome = self.script.pop(0) if self.script else OK
         self.in_flight += 1
         self.time.sleep(self.seconds)
         self.in_flight -= 1
         if isinstance(outcome, BaseException):
             raise outcome
-        self.shown += message.payload["log_ids"] if outcome is OK else []
+        self.shown += message.log_ids if outcome is OK else []
         return outcome
 
     def arrive(
@@ -106,6 +123,25 @@ class World:
 
         self._arrivals.append(request)
 
+    def stream(self, deliveries: Iterable[tuple[float, int, str]]) -> None:
+        """Deliveries that nobody waits for: when, how many alerts, and their log type."""
+
+        def requests() -> None:
+            for at, count, code in deliveries:
+                if at > self.time.now:
+                    self.time.sleep(at - self.time.now)
+                alerts = [self._next_alert(code) for _ in range(count)]
+                self.outbox.put(alerts, self.time.now + BUDGET)
+
+        self._arrivals.append(requests)
+
+    def _next_alert(self, code: str) -> Alert:
+        """One of many without a log_id; it comes again, long after it was posted."""
+        if code not in self._alerts:
+            many = [alert("", code) for _ in range(2 * MAX_COLLECTED)]
+            self._alerts[code] = itertools.cycle(many)
+        return next(self._alerts[code])
+
     def stop(self, at: float, seconds: float = 10.0) -> None:
         """The service's stop, which waits for the digest for some seconds."""
 
@@ -121,16 +157,22 @@ class World:
         self._arrivals.append(function)
 
     def storm(
-        self, count: int, start: float = 0.0, every: float = 1.2, code: str = "f"
+        self,
+        count: int,
+        start: float = 0.0,
+        every: float = 1.2,
+        code: str = "f",
+        each: int = 1,
     ) -> None:
-        """Deliveries of one alert each; by default each is posted by itself."""
+        """Deliveries of so many alerts each; by default each is posted by itself."""
         for n in range(count):
-            self.arrive(
-                start + n * every,
-                f"{code}{start:g}.{n}",
-                f"{code}{start:g}.{n}",
-                code=code,
-            )
+            name = f"{code}{start:g}.{n}"
+            more = [f"{name}+{m}" for m in range(1, each)]
+            self.arrive(start + n * every, name, name, *more, code=code)
+
+    @property
+    def sizes(self) -> list[int]:
+        return [len(log_ids) for _, log_ids in self.posts]
 
     def collected(self) -> list[str]:
         """The names of the deliveries that were answered by joining the digest."""
@@ -152,6 +194,14 @@ class World:
 
     def answered_at(self, name: str) -> float:
         return self.answers[name][0]
+
+    @property
+    def forms(self) -> list[str]:
+        return [message.form for message in self.messages]
+
+    @property
+    def digests(self) -> list[bool]:
+        return [message.digest for message in self.messages]
 
     @property
     def starts(self) -> list[float]:

@@ -1,34 +1,52 @@
 """The digest, in virtual time: each sentence of its rule, and what may go wrong."""
 
 import logging
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from digest import BURST, MAX_COLLECTED, NEWS_AFTER
+from digest import BURST, HOUR, MAX_COLLECTED, MAX_TYPES, SURGE
 from message import Message
 from outbox import LAST_TRY, MAX_WAITING
 from slack import Outcome, Verdict
-from tests.outbox_world import FAILED, MALFORMED, NO_SERVICE, OK, World, limited
+from tests.outbox_world import (
+    FAILED,
+    MALFORMED,
+    NO_SERVICE,
+    OK,
+    World,
+    alert,
+    limited,
+)
 
-EMPTY_AT = 1.2 * BURST  # seconds; a storm of World has emptied the bucket then
+LONGEST = 600.0  # seconds that the digest waits at most
+FULL_AT = 1.2 * BURST  # seconds; a storm of World has filled the bucket by then
+# When the first digest goes out after it: 40 s after the tenth message was accepted, less
+# what has leaked out of the bucket since the first one.
+DUE = 10.9 + 40 * 2 ** (-10.8 / LONGEST)
 
 
-def stormy(*script: object, digest: float = 60, **options: float) -> World:
-    """A world in which the channel has seen type f ten times; the bucket is empty."""
-    world = World(*[OK] * BURST, *script, digest=digest, **options)  # type: ignore[arg-type]
-    world.storm(BURST, every=world.seconds + 1.1)
+def stormy(
+    *script: object, digest: float = LONGEST, each: int = 1, **options: float
+) -> World:
+    """A world in which the channel has seen type f ten times, and the bucket is full."""
+    script = (*[OK] * BURST, *script)
+    world = World(*script, digest=digest, **options)  # type: ignore[arg-type]
+    world.storm(BURST, every=world.seconds + 1.1, each=each)
     return world
 
 
+# 1. Ten messages, and then they go further and further apart.
+
+
 def test_ten_messages_go_out_at_once_and_the_rest_with_the_digest() -> None:
-    world = World(digest=60)
-    world.storm(40)
+    world = World(digest=LONGEST)
+    world.storm(18)
     world.run()
     assert world.starts[:BURST] == pytest.approx([n * 1.2 for n in range(BURST)])
-    assert len(world.posts) == BURST + 1
-    assert len(world.posts[-1][1]) == len(world.collected()) == 30
-    assert world.starts[-1] == pytest.approx(60.1)
+    assert world.starts[BURST:] == pytest.approx([DUE])
+    assert len(world.posts[-1][1]) == len(world.collected()) == 8
     assert world.digests == [False] * BURST + [True]
     assert all(world.verdict(name) is Verdict.ACCEPTED for name in world.answers)
 
@@ -39,26 +57,88 @@ def test_what_joins_the_digest_is_answered_at_once_and_told_when_it_goes_out() -
     world.run()
     assert world.answered_at("repeat") == 20
     assert world.answers["repeat"][1].collected == 3
-    assert world.answers["repeat"][1].wait_seconds == pytest.approx(60.1 - 20)
-    assert world.posts[-1] == (pytest.approx(60.1), ["a", "b", "c"])
+    assert world.answers["repeat"][1].wait_seconds == pytest.approx(DUE - 20)
+    assert world.posts[-1] == (pytest.approx(DUE), ["a", "b", "c"])
 
 
-def test_a_long_storm_makes_ten_messages_and_one_a_minute() -> None:
-    world = World(digest=60)
-    world.storm(300, every=1.0)
-    world.run()
-    assert len(world.posts) == BURST + 5  # the last one after its end
-    assert len(world.shown) == len(set(world.shown)) == 300
-
-
-def test_the_bucket_refills_by_one_each_digest_and_to_ten_at_the_most() -> None:
+def test_each_message_more_waits_twice_as_long_and_ten_minutes_at_most() -> None:
     world = stormy()
-    world.storm(3, start=200)  # three have come back by 180
-    world.storm(2, start=210)  # none is left
-    world.storm(12, start=2000)  # ten, however long it was quiet
+    world.stream((20.0 + 20 * n, 1, "f") for n in range(360))
     world.run()
-    after = [name for name in world.collected() if not name.startswith("f0")]
-    assert after == ["f210.0", "f210.1", "f2000.10", "f2000.11"]
+    gaps = [after - before for before, after in pairwise(world.starts[BURST - 1 :])]
+    # Twice as long, but for what leaks out meanwhile.
+    assert gaps[:5] == pytest.approx([40, 76, 140, 238, 360], abs=3)
+    assert all(gap <= LONGEST + world.seconds + 1e-9 for gap in gaps)
+    assert gaps[8:] == pytest.approx([LONGEST] * len(gaps[8:]), rel=0.02)
+
+
+def test_an_hour_of_five_a_second_is_twenty_messages() -> None:
+    world = World(seconds=0.1, digest=LONGEST)
+    world.stream((n / 5, 1, "f") for n in range(3600 * 5))
+    world.run()
+    within = [at for at in world.starts if at < 3600]
+    assert len(within) <= 20
+    assert within[:BURST] == pytest.approx([n * 1.1 for n in range(BURST)], abs=0.5)
+    after = [25, 103, 245, 486, 851]  # the first one because it is a surge
+    assert within[BURST : BURST + 5] == pytest.approx(after, abs=5)
+    gaps = [after - before for before, after in pairwise(within[-4:])]
+    assert gaps == pytest.approx([LONGEST] * 3, rel=0.1)
+
+
+@pytest.mark.parametrize("a_minute", [0.1, 0.5, 1, 3, 60, 300])
+def test_a_day_of_a_known_failure_is_at_most_170_messages(a_minute: float) -> None:
+    world = World(digest=LONGEST)
+    every = max(60 / a_minute, 10)
+    count = round(a_minute / 60 * every)
+    world.stream((every * n, count, "f") for n in range(int(86_400 / every)))
+    world.run()
+    assert sum(world.sizes) == int(86_400 / every) * count
+    assert len(world.posts) <= 170
+    assert len(world.posts) >= 144
+
+
+@pytest.mark.parametrize(("quiet", "at_once"), [(1800, 3), (3000, 5), (86_400, 10)])
+def test_one_leaks_out_in_each_longest_wait_and_ten_at_the_most(
+    quiet: float, at_once: int
+) -> None:
+    world = stormy()
+    world.storm(at_once + 2, start=10.9 + quiet)
+    world.run()
+    names = [f"f{10.9 + quiet:g}.{n}" for n in range(at_once, at_once + 2)]
+    assert world.collected() == names
+
+
+@pytest.mark.parametrize("longest", [60.0, 3600.0])
+def test_the_longest_wait_is_what_the_setting_says(longest: float) -> None:
+    world = stormy(digest=longest)
+    world.stream((11.0 + longest / 30 * n, 1, "f") for n in range(360))
+    world.run()
+    gaps = [after - before for before, after in pairwise(world.starts[BURST - 1 :])]
+    assert gaps[0] == pytest.approx(longest / 15, rel=0.15)
+    assert max(gaps) <= longest + world.seconds + 1e-9
+    assert gaps[-2] == pytest.approx(longest, rel=0.02)
+
+
+def test_very_many_messages_of_news_are_counted_too() -> None:
+    """So many that two to their power is no number any more."""
+    world = stormy(digest=3600)
+    world.unnamed = frozenset({"always news"})
+    world.stream((20.0 + 1.2 * n, 1, "always news") for n in range(1100))
+    world.arrive(1500, "repeat", "a")
+    world.run()
+    last_news = world.starts[-2] + world.seconds
+    assert world.posts[-1] == (pytest.approx(last_news + 3600), ["a"])
+
+
+def test_without_a_digest_nothing_is_collected() -> None:
+    world = World(digest=0)
+    world.storm(30)
+    world.run()
+    assert len(world.posts) == 30
+    assert not world.collected()
+
+
+# 2. News goes at once.
 
 
 def test_news_in_the_midst_of_a_storm_goes_out_at_once_and_takes_the_digest_along() -> (
@@ -71,7 +151,9 @@ def test_news_in_the_midst_of_a_storm_goes_out_at_once_and_takes_the_digest_alon
     world.run()
     first = [f"f20.{n}" for n in range(5)]
     assert [log_ids for _, log_ids in world.posts[BURST:]] == [[*first, "n1"], ["n2"]]
-    assert world.starts[BURST:] == pytest.approx([30, 60.1])
+    level = BURST + 1 - 30 / LONGEST  # the news is a message like any other
+    due = 30.1 + 40 * 2 ** (level - 10)
+    assert world.starts[BURST:] == pytest.approx([30, due], abs=1e-3)
     assert world.digests[BURST:] == [True, True]
     assert world.collected() == [*first, "no news"]
 
@@ -84,26 +166,147 @@ def test_a_delivery_with_some_news_is_posted_whole() -> None:
     assert world.posts[BURST:] == [(21, ["o", "n"])]
 
 
-def test_a_log_type_not_seen_for_an_hour_is_news() -> None:
+@pytest.mark.parametrize(("after", "is_news"), [(HOUR - 60, False), (HOUR, True)])
+def test_a_log_type_not_shown_for_an_hour_is_news(after: float, is_news: bool) -> None:
     world = stormy(digest=3600)
-    world.arrive(20, "within the hour", "1")
-    world.arrive(NEWS_AFTER - 60, "still within it", "2")
-    world.arrive(NEWS_AFTER + 200, "the digest showed it", "3")
+    world.stream((30.0 + n * 400, 1, "fp") for n in range(12))  # the bucket stays full
+    world.arrive(10.9 + after, "an hour later", "x")
     world.run()
-    assert world.collected() == [
-        "within the hour",
-        "still within it",
-        "the digest showed it",
-    ]
-    world = stormy(digest=3600)
-    world.arrive(30, "other", "x", code="fp")
-    for n in range(
-        1, 12
-    ):  # others keep the bucket empty, and none of them is of type fp
-        world.arrive(30 + n * 400, f"{n}", f"{n}")
-    world.arrive(30 + NEWS_AFTER + 1, "news again", "y", code="fp")
+    assert world.collected() == ([] if is_news else ["an hour later"])
+    assert (world.answered_at("an hour later") == 10.9 + after) is not is_news
+
+
+def test_only_what_a_message_names_was_shown() -> None:
+    world = stormy()
+    world.unnamed = frozenset({"fp"})
+    world.arrive(20, "not named", "1", code="fp")
+    world.arrive(30, "still news", "2", code="fp")
     world.run()
-    assert "news again" not in world.collected()
+    assert world.posts[BURST:] == [(20, ["1"]), (30, ["2"])]
+    assert [message.news for message in world.messages[-2:]] == [{"fp"}, {"fp"}]
+
+
+def test_a_message_is_told_what_is_news() -> None:
+    world = World(digest=LONGEST)
+    world.arrive(0, "first", "1")
+    world.arrive(5, "second", "2")
+    world.arrive(10, "another", "3", code="fp")
+    world.run()
+    assert [message.news for message in world.messages] == [{"f"}, set(), {"fp"}]
+
+
+def test_what_was_shown_longest_ago_is_forgotten_first_where_it_is_too_much() -> None:
+    world = stormy()
+    codes = [f"new_{n}" for n in range(MAX_TYPES)]
+
+    def news() -> None:
+        world.time.sleep(20)
+        alerts = [alert(code, code) for code in codes]
+        world.outbox.wait(world.outbox.put(alerts, 29))
+
+    world.at_once(news)
+    world.arrive(30, "remembered", "1", code="new_0")
+    world.arrive(31, "forgotten", "2", code="f")
+    world.run()
+    assert world.collected() == ["remembered"]
+    assert world.posts[-1] == (31, ["1", "2"])
+
+
+# 3. A surge goes at once.
+
+
+def test_a_surge_of_what_is_known_goes_out_at_once() -> None:
+    world = stormy()
+    world.storm(SURGE, start=20, every=0.5)
+    world.run()
+    assert world.posts[BURST:] == [(24.5, [f"f20.{n}" for n in range(SURGE)])]
+    assert world.answers["f20.9"][1].wait_seconds == 0
+    assert world.messages[-1].before == {"f": 1}
+
+
+def test_a_growing_attack_shows_itself_in_steps_of_ten() -> None:
+    world = stormy()
+    world.stream((20 + n / 100, 1, "f") for n in range(2000))
+    world.run()
+    first, second, third, _ = world.sizes[BURST:]
+    assert first == 10
+    assert 100 <= second <= 110  # a post takes a second
+    assert 1000 <= third <= 1100
+    before = [message.before for message in world.messages[BURST:]]
+    assert before == [{"f": 1}, {"f": first}, {"f": second}, {}]
+
+
+def test_a_surge_is_one_of_a_single_log_type() -> None:
+    world = World(digest=LONGEST)
+    for n in range(5):
+        world.arrive(n * 2, f"f{n}", f"f{n}")
+        world.arrive(n * 2 + 1.1, f"fp{n}", f"fp{n}", code="fp")
+    world.stream((20.0 + n, 1, code) for n in range(9) for code in ("f", "fp"))
+    world.run()
+    assert world.sizes[BURST:] == [18]
+    assert world.messages[-1].before == {}
+
+
+def test_the_most_of_the_last_hour_makes_the_measure() -> None:
+    world = World(digest=3600)
+    world.arrive(0, "many", *range(40))
+    world.arrive(1800, "some", *range(40, 42))
+    world.stream(
+        (HOUR - 100 + 2 * n, 1, "fp") for n in range(BURST)
+    )  # fills the bucket
+    world.stream((HOUR - 60 + n, 1, "f") for n in range(59))
+    world.arrive(HOUR + 10, "the many are over an hour ago", "x")
+    world.run()
+    assert world.starts[-1] == HOUR + 10
+    assert world.sizes[-1] >= 60
+    assert world.messages[-1].before == {"f": 2}
+
+
+def test_a_surge_is_not_made_of_what_the_message_before_took_along() -> None:
+    world = stormy(seconds=5)
+    world.stream((65 + n / 10, 1, "f") for n in range(8))
+    world.arrive(70, "in flight until 75", "news", code="fp")
+    world.stream((72 + n / 10, 1, "f") for n in range(8))
+    world.run()
+    assert world.sizes[BURST:] == [9, 8]
+    assert world.starts[BURST + 1] > 75 + 60
+
+
+# 4. So many go at once.
+
+
+def many(world: World, at: float, name: str) -> None:
+    """A thousand of a log type of which the channel has seen 600 in a message."""
+    world.arrive(at, name, *(f"{name}.{n}" for n in range(1000)))
+
+
+def test_five_thousand_are_not_kept_waiting() -> None:
+    world = stormy(seconds=0.5, each=600)
+    for n in range(6):
+        many(world, 20 + n * 0.1, f"{n}")
+    world.run()
+    assert world.posts[BURST][0] == pytest.approx(20.4)
+    assert len(world.posts[BURST][1]) == MAX_COLLECTED
+    assert world.answers["4"][1].wait_seconds == 0  # at once
+    assert world.answered_at("5") == pytest.approx(20.9)  # there was no room until then
+    assert world.collected() == ["0", "1", "2", "3", "4", "5"]
+    assert len(world.shown) == len(set(world.shown)) == BURST * 600 + 6000
+
+
+def test_what_comes_while_a_message_is_in_flight_is_told_when_the_next_goes_out() -> (
+    None
+):
+    """Not at once, although 5,000 are collected with those in flight."""
+    world = stormy(seconds=5, each=600)
+    for n in range(4):
+        many(world, 65, f"{n}")
+    world.arrive(70, "in flight until 75", "news", code="fp")
+    many(world, 72, "in the next one")
+    world.run()
+    assert world.sizes[BURST:] == [4001, 1000]
+    seconds = world.answers["in the next one"][1].wait_seconds
+    assert seconds == LONGEST
+    assert 75 + 60 < world.starts[-1] < 72 + seconds
 
 
 def test_news_and_a_full_outbox_at_once() -> None:
@@ -120,43 +323,22 @@ def test_news_and_a_full_outbox_at_once() -> None:
 
 
 def test_64_threads_at_once_join_the_digest() -> None:
-    world = stormy()
+    world = stormy(each=20)
     for n in range(MAX_WAITING * 2):
         world.arrive(20, f"{n}", f"{n}")
     world.run()
     assert len(world.collected()) == MAX_WAITING * 2
     assert len(world.posts) == BURST + 1
-    assert len(set(world.shown)) == BURST + 2 * MAX_WAITING
+    assert len(set(world.shown)) == 20 * BURST + 2 * MAX_WAITING
 
 
-def test_five_thousand_are_not_kept_waiting() -> None:
-    world = stormy(seconds=0.5)
-    for n in range(6):
-        world.arrive(20 + n * 0.1, f"{n}", *(f"{n}.{i}" for i in range(1000)))
-    world.run()
-    assert world.posts[BURST][0] == pytest.approx(20.4)
-    assert len(world.posts[BURST][1]) == MAX_COLLECTED
-    assert world.answers["4"][1].wait_seconds == 0  # at once
-    assert world.answered_at("5") == pytest.approx(20.9)  # there was no room until then
-    assert world.collected() == ["0", "1", "2", "3", "4", "5"]
-    assert len(world.shown) == len(set(world.shown)) == BURST + 6000
-
-
-def test_deliveries_that_wait_when_the_bucket_empties_join_the_digest() -> None:
-    world = World(digest=60, seconds=3)
+def test_deliveries_that_wait_when_the_bucket_is_full_join_the_digest() -> None:
+    world = World(digest=LONGEST, seconds=3)
     for n in range(BURST + 2):
         world.arrive(n * 4 if n < BURST else 37 + n / 10, f"{n}", f"{n}")
     world.run()
     assert sorted(world.collected()) == ["10", "11"]
     assert world.answered_at("10") == world.answered_at("11") == 39
-
-
-def test_without_a_digest_nothing_is_collected() -> None:
-    world = World(digest=0)
-    world.storm(30)
-    world.run()
-    assert len(world.posts) == 30
-    assert not world.collected()
 
 
 # Slack does not accept.
@@ -228,8 +410,8 @@ def test_a_digest_that_slack_refuses_is_tried_again_after_each_longest_wait(
     assert [log_ids for _, log_ids in world.posts[BURST:]] == [first] * (2 * tries + 1)
     assert world.forms[BURST:] == [*["full", "counts"][:tries] * 2, "full"]
     starts = world.starts[BURST::tries]
-    refused = 60 + tries * 0.1 + (tries - 1) * 1.0  # after the digest's start, at 60.1
-    assert starts == pytest.approx([60.1, 60.1 + refused, 60.1 + 2 * refused])
+    refused = LONGEST + tries * 0.1 + (tries - 1) * 1.0
+    assert starts == pytest.approx([DUE, DUE + refused, DUE + 2 * refused])
 
 
 def test_without_a_thread_to_send_it_later_nothing_is_collected() -> None:
@@ -256,19 +438,19 @@ def test_without_a_thread_to_send_it_later_nothing_is_collected() -> None:
 def test_a_redelivery_of_what_is_collected_in_flight_or_posted_is_counted_once() -> (
     None
 ):
-    world = stormy(seconds=2)
+    world = stormy(seconds=2)  # the digest is due at 68.6
     world.arrive(40, "first", "1", "2")
     world.arrive(41, "collected", "1", "2")
     world.arrive(42, "one of them and another", "2", "3")
-    world.arrive(63, "in flight", "1")
+    world.arrive(69, "in flight", "1")
     world.arrive(90, "posted", "3")
     world.run()
-    assert world.posts[BURST:] == [(62, ["1", "2", "3"])]
+    assert world.posts[BURST:] == [(pytest.approx(68.63, abs=0.01), ["1", "2", "3"])]
     assert [(name, world.answers[name][1].collected) for name in world.collected()] == [
         ("first", 2),
         ("one of them and another", 1),
     ]
-    assert world.answered_at("in flight") == 63
+    assert world.answered_at("in flight") == 69
 
 
 def test_collected_events_without_a_log_id_are_all_counted() -> None:
@@ -276,7 +458,7 @@ def test_collected_events_without_a_log_id_are_all_counted() -> None:
     world.arrive(20, "a", "", "")
     world.arrive(21, "b", "")
     world.run()
-    assert world.posts[-1] == (pytest.approx(60.1), ["", "", ""])
+    assert world.posts[-1] == (pytest.approx(DUE), ["", "", ""])
 
 
 # The stop.
@@ -295,7 +477,7 @@ def test_a_stop_posts_the_digest_at_once() -> None:
 def test_a_stop_tries_once_what_was_refused_before(refusal: list[object]) -> None:
     world = stormy(*refusal)
     world.arrive(20, "repeat", "1")
-    world.stop(70)  # it was refused at 60, and would be tried at 120
+    world.stop(70)  # it was refused at 50, and would be tried at 650
     world.run()
     assert world.posts[-1] == (70, ["1"])
     assert world.stopped_at == pytest.approx(70.1)
@@ -355,15 +537,15 @@ def test_a_stop_behind_a_post_that_never_ends_posts_the_digest_anew() -> None:
     world.arrive(20, "repeat", "1")
     world.stop(500)
     world.run()
-    assert world.posts[BURST:] == [(pytest.approx(60.1), ["1"]), (500, ["1"])]
+    assert world.posts[BURST:] == [(pytest.approx(DUE), ["1"]), (500, ["1"])]
     assert world.stopped_at == pytest.approx(500.1)
 
 
 def test_a_stop_with_nothing_collected_waits_for_nothing() -> None:
     world = stormy()
-    world.stop(EMPTY_AT)
+    world.stop(FULL_AT)
     world.run()
-    assert world.stopped_at == EMPTY_AT
+    assert world.stopped_at == FULL_AT
 
 
 def test_nothing_is_collected_while_the_service_stops() -> None:
@@ -383,14 +565,14 @@ def test_nothing_is_collected_while_the_service_stops() -> None:
 def test_a_stop_that_cannot_post_the_digest_says_what_is_lost(
     answers: list[object], caplog: pytest.LogCaptureFixture
 ) -> None:
-    world = World(OK, *[OK] * (BURST - 1), *answers, digest=60)  # type: ignore[arg-type]
-    world.storm(BURST - 1)
-    world.arrive(EMPTY_AT, "another type", "x", code="limit_wc")
+    world = World(*[OK] * BURST, *answers, digest=LONGEST)  # type: ignore[arg-type]
+    world.storm(BURST - 1, each=20)
+    world.arrive(FULL_AT - 1.2, "another type", "x", code="limit_wc")
     world.arrive(20, "repeats", *(f"{n}" for n in range(150)))
     world.arrive(21, "one more", "y", code="limit_wc")
-    world.stop(61)  # the digest was tried at 60
+    world.stop(53)  # the digest was tried at 50
     world.run()
-    assert world.stopped_at <= 71
+    assert world.stopped_at <= 63
     lost = [r.getMessage() for r in caplog.records if "lost=" in r.getMessage()]
     assert lost[0].startswith(
         "digest lost=100 of 151 types=f:100 log_ids=0,1,2,3,",
@@ -405,10 +587,10 @@ def test_a_stop_that_cannot_post_the_digest_says_what_is_lost(
 def test_a_stop_while_slack_limits_waits_for_what_passes_in_time() -> None:
     world = stormy(limited(5))
     world.arrive(20, "repeat", "1")
-    world.stop(61)
+    world.stop(53)
     world.run()
     assert world.shown[-1] == "1"
-    assert world.stopped_at == pytest.approx(60.2 + 5 + 0.1)
+    assert world.stopped_at == pytest.approx(DUE + 0.1 + 5 + 0.1)
 
 
 @pytest.mark.parametrize("before_the_stop", [True, False])

@@ -32,7 +32,7 @@ def test_the_defaults() -> None:
     assert channel.name == ""
     assert channel.webhook_url == WEBHOOK
     assert channel.fields == DEFAULT_FIELDS
-    assert channel.digest_seconds == 60
+    assert channel.digest_seconds == 600
     assert channel.alert_filter.wanted == ["failure", "limit"]
     assert channel.alert_filter.unwanted == []
     assert channel.alert_filter.ignore is None
