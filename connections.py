@@ -185,9 +185,10 @@ class Answer(WSGITask):
     """The application's answer to a request."""
 
     def get_environment(self) -> dict[str, Any]:
-        """The WSGI environment, with the time from which the application counts."""
+        """The WSGI environment, with what deliveries.py needs of the request."""
         environ: dict[str, Any] = super().get_environment()
         environ["connections.whole_since"] = self.request.whole_since
+        environ["connections.free_body"] = self.request.close
         return environ
 
     def set_close_on_finish(self) -> None:

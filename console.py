@@ -16,12 +16,14 @@ _PINK = "\033[38;5;204m"
 _RESET = "\033[0m"
 
 
-def show(message: Message) -> Outcome:
-    """Print a message to stdout, in colour on a terminal.
+def show(message: Message, channel: str = "") -> Outcome:
+    """Print a message to stdout, in colour on a terminal; it says for which channel.
 
     It takes the place of Webhook.post.
     """
     text = render(message, colours=sys.stdout.isatty())
+    if channel:
+        text = f"\n[channel {channel}]{text}"
     print(text, flush=True)
     return Outcome(Verdict.ACCEPTED, "ok")
 

@@ -7,8 +7,9 @@ says is silenced (ALERT_IGNORE). The router asks the filters of all channels.
 import fnmatch
 import logging
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
@@ -110,7 +111,8 @@ class Routed:
     """What becomes of the events of a delivery."""
 
     by_channel: list[list[Alert]]  # what each filter takes, in the filters' order
-    alerts: int = 0  # the events that at least one filter takes
+    # Of the events that at least one filter takes, by log type.
+    counts: Counter[str] = field(default_factory=Counter)
     ignored: int = 0  # those that some filter would take without its ALERT_IGNORE
 
 
@@ -139,7 +141,7 @@ class Router:
                     routed.by_channel[position].append(alert)
                     taken = True
             if taken:
-                routed.alerts += 1
+                routed.counts[alert.code] += 1
             else:
                 routed.ignored += 1
         return routed

@@ -151,7 +151,7 @@ class Health:
         delivered = self._utc(self._delivered)
         said = f"ok: last delivery {delivered}"
         for name, channel in self.channels.items():
-            label = self._label(name)
+            label = _label(name)
             accepted = self._utc(channel.accepted)
             said += f", {label}last message accepted {accepted}"
         return 200, said
@@ -161,19 +161,11 @@ class Health:
         for name, channel in self.channels.items():
             trouble = channel.trouble()
             if trouble:
-                label = self._label(name)
+                label = _label(name)
                 since = self._utc(trouble.since)
                 what = f"Slack {trouble.what} since {since}"
                 said.append(f"{label}{what}: {trouble.reason}")
         return said
-
-    def _label(self, name: str) -> str:
-        """Which channel it is, where there are several."""
-        if len(self.channels) == 1:
-            return ""
-        if not name:
-            return "first channel: "
-        return f"channel {name}: "
 
     def _silence(self, longest: float) -> list[str]:
         last = self._delivered
@@ -191,3 +183,8 @@ class Health:
         ago = self._clock() - at
         then = round(self._wall_clock() - ago)
         return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(then))
+
+
+def _label(channel: str) -> str:
+    """Which channel it is; the only one has no name."""
+    return f"channel {channel}: " if channel else ""

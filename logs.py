@@ -5,11 +5,13 @@ import logging
 import re
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterable
 
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
 TIME = "%Y-%m-%dT%H:%M:%SZ"
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+MAX_TYPES = 10  # log types in one line
 MIN_SECRET = 8  # characters; redacting a shorter one would make the log unreadable
 
 _LINE_BREAKS_AND_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
@@ -44,6 +46,12 @@ class OneLineFormatter(logging.Formatter):
         encoded = line.encode(errors="backslashreplace")
         line = encoded.decode()
         return _LINE_BREAKS_AND_CONTROLS.sub(" | ", line)
+
+
+def types_of(counts: Counter[str]) -> str:
+    """The most frequent log types with their counts, as in `fp:12,limit_wc:1`."""
+    types = [f"{code}:{count}" for code, count in counts.most_common(MAX_TYPES)]
+    return ",".join(types)
 
 
 def configure(level: str, secrets: Iterable[str]) -> None:

@@ -14,7 +14,6 @@ while a message is built and posted.
 
 import logging
 import math
-import re
 import threading
 import time
 from collections import Counter
@@ -25,6 +24,7 @@ from typing import Protocol
 
 from alerts import Alert
 from digest import Digest, Key, key
+from logs import types_of
 from message import FORMS, Message
 from slack import Outcome, Verdict, advice
 
@@ -40,7 +40,6 @@ LAST_TRY = 2.0  # seconds before the end of `close`, when even a hold is not obe
 MAX_WAITING = 64  # deliveries; gunicorn.conf.py has threads for them and some more
 MAX_REMEMBERED = 50_000  # log_ids that Slack accepted; at least all of one message
 MAX_LOGGED = 100  # log_ids in one line; platforms cut lines at about 10 kB
-MAX_LOGGED_TYPES = 10  # in one line
 
 FULL = Outcome(Verdict.UNAVAILABLE, "too many deliveries at once")
 BEHIND = Outcome(
@@ -197,7 +196,7 @@ class Outbox:
         for start in range(0, len(lost), MAX_LOGGED):
             some = lost[start : start + MAX_LOGGED]
             count = f"{len(some)} of {len(lost)}"
-            types = _types(Counter(alert.code for alert in some))
+            types = types_of(Counter(alert.code for alert in some))
             what = f"types={types}{channel} {_log_ids(some)}"
             log.error(f"digest lost={count} {what}")
 
@@ -415,7 +414,7 @@ class Outbox:
             "slack": outcome.status or "none",
             "ms": round((self._clock() - batch.started) * 1000),
             "outcome": outcome.verdict.value,
-            "types": _types(batch.counts),
+            "types": types_of(batch.counts),
         }
         if self._channel:
             facts["channel"] = self._channel
@@ -497,12 +496,3 @@ class Outbox:
 def _log_ids(alerts: Sequence[Alert]) -> str:
     log_ids = [alert.log_id for alert in alerts[:MAX_LOGGED] if alert.log_id]
     return "log_ids=" + ",".join(log_ids)
-
-
-def _types(counts: Counter[str]) -> str:
-    """The most frequent log types; unknown ones may be anything anyone typed."""
-    types = []
-    for code, count in counts.most_common(MAX_LOGGED_TYPES):
-        safe = re.sub(r"[^A-Za-z0-9_-]", "_", code)
-        types.append(f"{safe}:{count}")
-    return ",".join(types)

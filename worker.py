@@ -91,7 +91,7 @@ class WaitressWorker(Worker):
     def run(self) -> None:
         """Serve until a signal comes, or the master is gone; then stop."""
         self.hurry = False
-        self.outbox = self.wsgi.extensions["outbox"]
+        self.channels = self.wsgi.extensions["channels"]
         self.files: dict[
             int, Any
         ] = {}  # what waitress's loop listens to, by file number
@@ -142,7 +142,7 @@ class WaitressWorker(Worker):
     def stop(self) -> None:
         """See the module."""
         started = time.monotonic()
-        self.outbox.stop()
+        self.channels.stop()
         for server in self.servers:
             # The base class's: the server's own would close what its threads wake us by.
             wasyncore.dispatcher.close(server)
@@ -152,11 +152,11 @@ class WaitressWorker(Worker):
                 break
             close_longest_waiting(self.connections(), count=len(self.files))
             self.serve_for_a_moment()
-        self.outbox.close(0 if self.hurry else LAST_TRY_WITHIN)
+        self.channels.close(0 if self.hurry else LAST_TRY_WITHIN)
 
     def has_work(self) -> bool:
         """Whether a request is not answered yet, or an alert is to be posted."""
-        if self.outbox.is_sending():
+        if self.channels.is_sending():
             return True
         return any(not connection.is_waiting for connection in self.connections())
 

@@ -18,8 +18,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import app
+import deliveries
 import outbox
-from app import OUR_SERVERS
+from deliveries import OUR_SERVERS
 from digest import BURST
 from events import MAX_BODY
 from tests.events import event, success
@@ -130,7 +131,7 @@ def test_401_for_anything_else_and_the_body_is_never_parsed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
     monkeypatch.setattr(
-        app, "EventReader", lambda _body: pytest.fail("the body was parsed")
+        deliveries, "EventReader", lambda _body: pytest.fail("the body was parsed")
     )
     response = deliver(client, [event()], authorization)
     assert response.status_code == 401
@@ -173,7 +174,7 @@ def test_502_where_slack_refuses_and_503_where_it_cannot(
     client: FlaskClient, slack: responses.RequestsMock, answer: dict[str, Any], status: int,
     reason: str, monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    monkeypatch.setattr(app, "BUDGET", 1.5)  # seconds: no time for a second try
+    monkeypatch.setattr(deliveries, "BUDGET", 1.5)  # seconds: no time for a second try
     slack.replace("POST", WEBHOOK, **answer)
     response = deliver(client, [event()])
     assert response.status_code == status
@@ -203,8 +204,10 @@ def test_what_joins_the_digest_is_answered_200_with_when_it_goes_out(
     shape = r"ok: 3 alerts go out with the next digest, by \d\d:\d\d:\d\d UTC\n"
     assert re.fullmatch(shape, response.text)
     assert deliver(client, [event()]).text.startswith("ok: 1 alert goes out with")
-    assert " alerts=3 skipped=0 collected=3 slack=none " in capsys.readouterr().out
+    assert " alerts=3 types=fp:3 collected=3 slack=none " in capsys.readouterr().out
     assert len(slack.calls) == BURST
+    client.application.extensions["channels"].close(5)
+    assert "*4 events*" in posted(slack)[BURST]["text"]
 
 
 def test_a_redelivery_is_answered_and_not_posted_again(
@@ -230,7 +233,9 @@ def test_a_refusal_falls_back_to_counts(
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "OPTIONS", "HEAD"])
 def test_405_for_other_methods(client: FlaskClient, method: str) -> None:
     response = client.open("/api/logs", method=method)
-    assert (response.status_code, response.headers["Allow"]) == (405, "POST")
+    assert response.status_code == 405
+    assert "POST" in response.headers["Allow"]
+    assert response.text == ("" if method == "HEAD" else "use POST /api/logs\n")
 
 
 @pytest.mark.parametrize("path", ["/", "/api", "/api/logs/", "/static/app.py", "/%ff"])
@@ -390,27 +395,43 @@ def test_warnings_are_logged_at_start_up(capsys: pytest.CaptureFixture[str]) -> 
 def test_a_line_per_delivery(
     slack: responses.RequestsMock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    client = app.create_app(SETTINGS).test_client()
+    variables = {**SETTINGS, "ALERT_IGNORE": "^Noise"}
+    client = app.create_app(variables).test_client()
     client.environ_base["SERVER_SOFTWARE"] = OUR_SERVERS[0]
     seen = event()
     deliver(client, [seen, seen, success(), 5])
+    deliver(client, [seen])
+    deliver(client, [event(description="Noise")])
     deliver(client, [success()])
     deliver(client, b"{")
     deliver(client, [], "wrong")
+    deliver(client, [], None)
+    client.post("/api/log")
+    client.get("/api/logs")
     log = capsys.readouterr().out
-    lines = [
-        re.sub(r"ms=[0-9]+", "ms=?", line.split(" ", 1)[1]) for line in log.splitlines()
-    ]
+    lines = []
+    for line in log.splitlines():
+        _time, _, said = line.partition(" ")
+        lines.append(re.sub("ms=[0-9]+", "ms=?", said))
     assert lines == [
-        "WARNING delivery skipped=1 items: an event is a JSON object with an object `data` that has"
-        " a string `type`",
-        "INFO message deliveries=1 alerts=1 collected=0 form=full slack=200 ms=? outcome=accepted"
-        " types=fp:1",
-        "INFO delivery status=200 events=3 alerts=2 skipped=1 collected=0 slack=200 ms=?",
-        "INFO delivery status=204 events=1 alerts=0 skipped=0 ms=?",
-        "INFO delivery status=400 reason='the body is not JSON: Expecting property name enclosed in"
-        " double quotes: line 1 column 2 (char 1)' ms=?",
-        "WARNING delivery status=401 reason='the Authorization header is not the token' ms=?",
+        "INFO types=failure,limit",
+        "WARNING delivery skipped=1 items: an event is a JSON object with an object"
+        " `data` that has a string `type`",
+        "INFO message deliveries=1 alerts=1 collected=0 form=full slack=200 ms=?"
+        " outcome=accepted types=fp:1",
+        "INFO delivery status=200 events=3 alerts=2 types=fp:2 skipped=1 collected=0"
+        " slack=200 ms=?",
+        "INFO delivery status=200 events=1 alerts=1 types=fp:1 repeated=1 collected=0"
+        " slack=none ms=?",
+        "INFO delivery status=204 events=1 alerts=0 ignored=1 ms=?",
+        "INFO delivery status=204 events=1 alerts=0 ms=?",
+        "INFO delivery status=400 reason='the body is not JSON: Expecting property name"
+        " enclosed in double quotes: line 1 column 2 (char 1)' ms=?",
+        "WARNING delivery status=401 reason='the Authorization header is not the token'"
+        " ms=?",
+        "WARNING delivery status=401 reason='the Authorization header is missing' ms=?",
+        "WARNING request status=404 reason='deliveries go to POST /api/logs'",
+        "WARNING request status=405 reason='use POST /api/logs'",
     ]
     for private in ("neo@example.com", "203.0.113.9", "Wrong email", TOKEN, "secret"):
         assert private not in log

@@ -122,8 +122,8 @@ def test_the_longest_wait_is_what_the_setting_says(longest: float) -> None:
 def test_very_many_messages_of_news_are_counted_too() -> None:
     """So many that two to their power is no number any more."""
     world = stormy(digest=3600)
-    world.unnamed = frozenset({"always news"})
-    world.stream((20.0 + 1.2 * n, 1, "always news") for n in range(1100))
+    world.unnamed = frozenset({"always_news"})
+    world.stream((20.0 + 1.2 * n, 1, "always_news") for n in range(1100))
     world.arrive(1500, "repeat", "a")
     world.run()
     last_news = world.starts[-2] + world.seconds

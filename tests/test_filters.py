@@ -334,7 +334,7 @@ def test_each_event_goes_to_every_channel_whose_filter_takes_it() -> None:
     routed = Router(filters).route({"type": code} for code in codes)
     found = [[alert.code for alert in alerts] for alerts in routed.by_channel]
     assert found == [["fp", "limit_wc"], ["limit_wc", "s"], []]
-    assert (routed.alerts, routed.ignored) == (3, 0)
+    assert (routed.counts.total(), routed.ignored) == (3, 0)
 
 
 def test_an_event_is_read_once_for_all_channels() -> None:
@@ -357,7 +357,7 @@ def test_ignored_is_what_no_channel_takes_because_of_alert_ignore() -> None:
         ]
     )
     assert [len(alerts) for alerts in routed.by_channel] == [1, 0, 1]
-    assert (routed.alerts, routed.ignored) == (2, 2)
+    assert (routed.counts.total(), routed.ignored) == (2, 2)
 
 
 def test_a_filter_says_its_types_as_they_are_written() -> None:
@@ -429,7 +429,7 @@ def test_what_an_event_does_not_have_has_no_line() -> None:
     ignore = "Tenant:|Client:|User:|Connection:|IP:"
     chosen = replace(read_filter()[0], ignore=re.compile(ignore, re.MULTILINE))
     routed = Router([chosen]).route([{"type": "fp"}, {"type": "fp", "ip": "::1"}])
-    assert (routed.alerts, routed.ignored) == (1, 1)
+    assert (routed.counts.total(), routed.ignored) == (1, 1)
 
 
 @pytest.mark.parametrize("field", ["description", "user_name", "client_name"])

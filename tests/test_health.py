@@ -311,25 +311,25 @@ def test_silence_and_trouble_are_both_told(health: Health, clocks: Clocks) -> No
 
 
 def test_each_channel_in_trouble_is_named(clocks: Clocks) -> None:
-    posts = {"": answer, "SECURITY": answer, "DEV": answer}
+    posts = {"first": answer, "SECURITY": answer, "DEV": answer}
     health = Health(posts, clocks.clock, clocks.wall_clock)
-    post(health, OK)
+    post(health, OK, "first")
     post(health, OK, "DEV")
     assert health.line() == (
         200,
         "ok: last delivery none yet,"
-        " first channel: last message accepted 2026-11-22T10:00:06Z,"
+        " channel first: last message accepted 2026-11-22T10:00:06Z,"
         " channel SECURITY: last message accepted none yet,"
         " channel DEV: last message accepted 2026-11-22T10:00:06Z",
     )
     post(health, GONE, "SECURITY")
-    post(health, OK)
+    post(health, OK, "first")
     security = f"channel SECURITY: {REFUSED[1]}"
     assert health.line() == (503, security)
     clocks.pass_by(1)
-    post(health, GONE)
+    post(health, GONE, "first")
     first = (
-        "first channel: Slack refuses messages since 2026-11-22T10:00:07Z: no_service"
+        "channel first: Slack refuses messages since 2026-11-22T10:00:07Z: no_service"
     )
     assert health.line() == (503, f"{first}; {security}")
     post(health, OK, "SECURITY")

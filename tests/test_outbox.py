@@ -353,7 +353,7 @@ def test_the_line_has_the_most_frequent_log_types_and_nothing_that_breaks_it(
     assert sorted(types) == [f"type-{n}:6" for n in range(10)]
     world.arrive(0, "c", "4", "5", code="x y\n=,:é")
     world.run()
-    assert caplog.messages[-1].endswith(" types=x_y_____:2")
+    assert caplog.messages[-1].endswith(" types=xy:2")
 
 
 def test_the_lines_of_a_channel_have_its_name(caplog: pytest.LogCaptureFixture) -> None:

@@ -366,7 +366,7 @@ def test_a_channel_has_its_own_variables_and_shares_the_others() -> None:
     assert first.fields == ops.fields == ("ip",)
     assert security.fields == DEFAULT_FIELDS
     assert first.digest_seconds == security.digest_seconds == 30
-    assert ops.digest_seconds == 60
+    assert ops.digest_seconds == 600
     assert settings.warnings == ()
 
 

@@ -4,7 +4,6 @@ import json
 
 from flask import Flask, Response, request
 
-
 app = Flask(__name__, static_folder=None)
 # What worker.py asks the application for.
 app.extensions["is_authorized"] = lambda _authorization: True

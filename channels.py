@@ -1,0 +1,98 @@
+"""Channels: where alerts go, and what became of a delivery in all of them.
+
+Each channel has a webhook of its own, and so an outbox, a pace, a digest and a memory of
+its own. One that is sick holds up no other: a delivery is put into all outboxes before
+it waits for any. Where there are several channels, each has a label for answers and the
+log: its name, or "first" for that of SLACK_WEBHOOK_URL. A single one's label is empty.
+"""
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import console
+from alerts import Alert
+from health import Health, Post
+from message import Message, build_message
+from outbox import MAX_WAITING, Delivery, Outbox
+from privacy import mask_alert
+from settings import CONSOLE, ChannelSettings
+from slack import Outcome, Webhook
+
+
+class Channels:
+    """The channels, in the order of their settings, and how they fare (`health`)."""
+
+    def __init__(self, settings: Sequence[ChannelSettings]) -> None:
+        self.settings: dict[str, ChannelSettings] = {}  # by label
+        for channel in settings:
+            label = channel.name or "first"
+            self.settings[label if len(settings) > 1 else ""] = channel
+        posts: dict[str, Post] = {}
+        for label, channel in self.settings.items():
+            posts[label] = _post_to(channel, label)
+        self.health = Health(posts)
+        self._outboxes: dict[str, Outbox] = {}
+        for label, channel in self.settings.items():
+            self._outboxes[label] = Outbox(
+                partial(build_for, channel),
+                self.health.channels[label].post,
+                channel.digest_seconds,
+                # A delivery that waits holds a thread.
+                max_waiting=max(MAX_WAITING // len(settings), 1),
+                channel=label,
+            )
+
+    def deliver(
+        self, alerts: Sequence[Sequence[Alert]], deadline: float
+    ) -> dict[str, Delivery]:
+        """Have alerts posted or collected: for each channel its own.
+
+        Returns by the deadline, a time of time.monotonic(). What comes back has, by
+        label, a delivery with its outcome for each channel that has alerts.
+        """
+        deliveries: dict[str, Delivery] = {}
+        for label, for_channel in zip(self._outboxes, alerts, strict=True):
+            if for_channel:
+                deliveries[label] = self._outboxes[label].put(for_channel, deadline)
+        for label, delivery in deliveries.items():
+            self._outboxes[label].wait(delivery)
+        return deliveries
+
+    def send_at_once(self, alert: Alert) -> dict[str, Outcome]:
+        """Post an alert to each channel; returns by label what became of it."""
+        outcomes = {}
+        for label, channel in self.settings.items():
+            message = build_for(channel, [alert])
+            outcomes[label] = self.health.channels[label].post(message)
+        return outcomes
+
+    def stop(self) -> None:
+        """Collect nothing from now on, and have posted at once what is collected."""
+        for outbox in self._outboxes.values():
+            outbox.stop()
+
+    def is_sending(self) -> bool:
+        """Whether something is collected that can still be posted."""
+        return any(outbox.is_sending() for outbox in self._outboxes.values())
+
+    def close(self, seconds: float) -> None:
+        """Stop, and wait so long at most; what could not be posted is logged as lost."""
+        end = time.monotonic() + seconds
+        self.stop()
+        for outbox in self._outboxes.values():
+            outbox.close(max(end - time.monotonic(), 0))
+
+
+def build_for(channel: ChannelSettings, alerts: Sequence[Alert], **how: Any) -> Message:
+    """The message of some alerts, with what the channel may show of them."""
+    shown = [mask_alert(alert, channel.fields) for alert in alerts]
+    return build_message(shown, channel.fields, **how)
+
+
+def _post_to(channel: ChannelSettings, label: str) -> Post:
+    """What posts a message to a channel."""
+    if channel.webhook_url == CONSOLE:
+        return partial(console.show, channel=label)
+    return Webhook(channel.webhook_url).post
