@@ -271,6 +271,13 @@ def test_what_cannot_be_read_costs_itself_alone(form: str, item: str) -> None:
         assert read(form.format(*items)) == ([ONE["data"], OTHER["data"]], 1)
 
 
+@pytest.mark.parametrize("lines", ["{0}\n{1}\n{2}", "{1}\n{0}\n{2}", "{0}\n{2}\n{1}\n"])
+def test_a_broken_line_costs_itself_alone(lines: str) -> None:
+    """Only a last line without an end of line can be one that was cut off."""
+    body = lines.format(FIRST, '{"broken', LAST)
+    assert read(body) == ([ONE["data"], OTHER["data"]], 1)
+
+
 def test_empty_places_in_an_array_cost_themselves_alone() -> None:
     assert read(f"[,{FIRST},,{LAST},]") == ([ONE["data"], OTHER["data"]], 3)
 
@@ -349,6 +356,22 @@ def test_memory_stays_flat(form: str) -> None:
         items = items.replace(b",", b"\n")
     body = form.encode() % items
     assert peak(body) < 3 * len(body) / 1024**2
+
+
+def test_what_is_read_is_let_go() -> None:
+    size = 1024**2
+    tracemalloc.start()
+    try:
+        reader = EventReader(f"[{FIRST},{LAST}{' ' * size}]".encode())
+        events = iter(reader)
+        next(events)
+        during, _ = tracemalloc.get_traced_memory()
+        list(events)
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert during < 1.5 * size
+    assert after < 0.5 * size
 
 
 def test_a_large_delivery_is_searched_to_its_end_for_what_can_be_read(

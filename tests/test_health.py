@@ -137,9 +137,9 @@ def test_a_malformed_message_that_nothing_follows_did_not_get_through(
     health: Health, clocks: Clocks
 ) -> None:
     post(health, MALFORMED)
-    clocks.pass_by(PATIENCE[Verdict.MALFORMED] - 0.1)
+    clocks.pass_by(9)
     assert health.line()[0] == 200
-    clocks.pass_by(0.1)
+    clocks.pass_by(1)
     said = "Slack refuses messages since 2026-11-22T10:00:06Z: invalid_payload"
     assert health.line() == (503, said)
 
@@ -183,6 +183,23 @@ def test_what_failed_before_a_post_that_hangs_is_older(
     assert said == [
         "Slack takes no messages since 2026-11-22T10:00:06Z: Slack failed: HTTP 500"
     ]
+
+
+def test_a_post_that_hangs_is_older_than_what_failed_after_it(
+    health: Health, clocks: Clocks
+) -> None:
+    said = []
+
+    def hang() -> Outcome:
+        clocks.pass_by(61)
+        post(health, DOWN)
+        clocks.pass_by(UNREACHED_AFTER - 61)
+        said.append(health.line())
+        return OK
+
+    post(health, hang)
+    hanging = "Slack takes no messages since 2026-11-22T10:00:06Z"
+    assert said == [(503, f"{hanging}: Slack has not answered")]
 
 
 def test_a_post_that_hangs_is_no_trouble_once_a_newer_one_is_accepted(

@@ -318,6 +318,15 @@ def test_a_proxy_that_does_not_answer_is_weather_but_named(
     assert post() == Outcome(Verdict.UNAVAILABLE, reason)
 
 
+def test_an_empty_variable_is_not_blamed(
+    slack: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "")
+    monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+    slack.post(URL, body=ProxyError(URL))
+    assert "the proxy in ALL_PROXY" in post().reason
+
+
 # What to do about it.
 
 
