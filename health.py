@@ -21,7 +21,7 @@ Clock = Callable[[], float]
 # Seconds that a trouble may last before it is told.
 PATIENCE = {
     Verdict.REFUSED: 0.0,
-    Verdict.MALFORMED: 10.0,  # the next form goes out in a second or two
+    Verdict.MALFORMED: 60.0,  # by then the next form has gone out and been answered
     Verdict.UNAVAILABLE: 600.0,  # after that it is no passing fault any more
 }
 REFUSES = "refuses messages"
