@@ -388,10 +388,9 @@ def _attachment(group: Group, layout: Layout) -> Json:
         "title": markup.without_emoji(title),
         "title_link": newest.link,
         "text": _joined(texts),
+        "fields": list(fields.values()),
+        "mrkdwn_in": ["text", "fields"],  # Slack shows dates only where it formats
     }
-    if fields:
-        attachment["fields"] = list(fields.values())
-        attachment["mrkdwn_in"] = ["fields"]
     if layout.has_footers:
         attachment["footer"] = _footer(newest)
     return {key: value for key, value in attachment.items() if value}

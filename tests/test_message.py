@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from alerts import DEFAULT_FIELDS, FIELDS, Alert
 from filters import Router, read_filter
+from log_types import NAMES
 from message import (
     MAX_ATTACHMENTS,
     MAX_BYTES,
@@ -93,7 +94,7 @@ def test_one_event() -> None:
                     shown("Connection", CONNECTION),
                     shown("IP", "`203.0.113.9`"),
                 ],
-                "mrkdwn_in": ["fields"],
+                "mrkdwn_in": ["text", "fields"],
             }
         ],
         **SETTINGS,
@@ -125,7 +126,7 @@ def test_several_events() -> None:
                     shown("User", "`neo@example.com`"),
                     shown("Client", "`aI61p8I8aFjmYRliLWgvM9ev97kCCNDB`"),
                 ],
-                "mrkdwn_in": ["fields"],
+                "mrkdwn_in": ["text", "fields"],
             },
             {
                 "color": "#e01e5a",
@@ -139,7 +140,7 @@ def test_several_events() -> None:
                     shown("User", "`neo@example.com`"),
                     shown("Client", CLIENT),
                 ],
-                "mrkdwn_in": ["fields"],
+                "mrkdwn_in": ["text", "fields"],
             },
             {
                 "color": "#e01e5a",
@@ -153,7 +154,7 @@ def test_several_events() -> None:
                     shown("User", "`trinity`"),
                     shown("Client", "`Default App`"),
                 ],
-                "mrkdwn_in": ["fields"],
+                "mrkdwn_in": ["text", "fields"],
             },
         ],
         **SETTINGS,
@@ -335,7 +336,7 @@ def test_an_alert_says_why_and_about_what(
                 "title_link": LOGS + "900",
                 "text": TIME,
                 "fields": fields,
-                "mrkdwn_in": ["fields"],
+                "mrkdwn_in": ["text", "fields"],
             }
         ],
         **SETTINGS,
@@ -406,7 +407,7 @@ def test_a_credential_attack_is_one_attachment_with_its_totals() -> None:
                         short=False,
                     ),
                 ],
-                "mrkdwn_in": ["fields"],
+                "mrkdwn_in": ["text", "fields"],
             }
         ],
         **SETTINGS,
@@ -449,7 +450,7 @@ def test_the_attacker_and_the_victim_stand_first() -> None:
                         short=False,
                     ),
                 ],
-                "mrkdwn_in": ["fields"],
+                "mrkdwn_in": ["text", "fields"],
             }
         ],
         **SETTINGS,
@@ -489,7 +490,7 @@ def test_a_digest_with_news_a_limit_and_a_surge() -> None:
                 "text": "Recovery failed · <!date^1795342040^{date_short_pretty}"
                 " {time_secs}|2026-11-22 10:07:20 UTC>",
                 "fields": user,
-                "mrkdwn_in": ["fields"],
+                "mrkdwn_in": ["text", "fields"],
             },
             {
                 "color": "#ecb22e",
@@ -501,7 +502,7 @@ def test_a_digest_with_news_a_limit_and_a_surge() -> None:
                 "text": "Blocked Account: Failed Logins · <!date^1795341609^"
                 "{date_short_pretty} {time_secs}|2026-11-22 10:00:09 UTC>",
                 "fields": user,
-                "mrkdwn_in": ["fields"],
+                "mrkdwn_in": ["text", "fields"],
             },
             {
                 "color": "#e01e5a",
@@ -512,7 +513,7 @@ def test_a_digest_with_news_a_limit_and_a_surge() -> None:
                 "title_link": LOGS + "1",
                 "text": f"Failed Login (Incorrect Password) · {span(0, 429)}",
                 "fields": user,
-                "mrkdwn_in": ["fields"],
+                "mrkdwn_in": ["text", "fields"],
             },
         ],
         **SETTINGS,
@@ -555,10 +556,11 @@ def test_the_name_stands_once(description: str | None, text: str | None) -> None
     assert first["text"] == (f"{text} · {TIME}" if text else TIME)
 
 
-def test_without_fields_nothing_is_formatted() -> None:
+def test_without_fields_there_is_still_what_and_when() -> None:
     (built,) = attachments(event(), fields=())
     assert "fields" not in built
-    assert "mrkdwn_in" not in built
+    assert built["title"] == "Wrong email or password. [type: fp]"
+    assert built["text"] == TIME
 
 
 # Like with like.
@@ -676,7 +678,9 @@ def test_limits_stand_before_more_failures() -> None:
 def test_news_stands_before_limits_even_among_the_few() -> None:
     few = [event(type="f"), event(type="pwd_leak"), event(type="fs")]
     assert types(*few, news=["fs"]) == ["fs", "pwd_leak", "f"]
+    few.reverse()
     assert types(*few, news=["fs", "pwd_leak"]) == ["pwd_leak", "fs", "f"]
+    few.reverse()
     assert text(*few, news=["fs"]) == (
         "*3 events* in acme: 1 × Failed Signup (new), 1 × Breached password,"
         " 1 × Failed Login"
@@ -1000,6 +1004,11 @@ def test_what_a_user_typed_is_shown_and_does_nothing(typed: str, shown: str) -> 
     assert built["fallback"] == f"{shown} [type: f] · User: {shown}"
     assert field(built, "User") == f"`{shown}`"
     assert field(built, "Client") == f"`{shown}`"
+
+
+def test_the_names_that_stand_where_slack_formats_hold_no_markup() -> None:
+    for name in NAMES.values():
+        assert not re.search(r"[*_~`<>&]|:\S+:", name)
 
 
 def test_a_backtick_ends_no_code_span() -> None:

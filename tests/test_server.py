@@ -97,7 +97,7 @@ def test_200_for_every_shape(
 def test_401(service: Server, slack: SlackStub, authorization: str | None) -> None:
     response = service.deliver([event()], headers={"Authorization": authorization})
     assert response.status_code == 401
-    assert response.text == "the Authorization header is not the token\n"
+    assert response.text.startswith("the Authorization header is ")
     assert not slack.posts
 
 
