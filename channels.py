@@ -25,24 +25,17 @@ class Channels:
     """The channels, in the order of their settings, and how they fare (`health`)."""
 
     def __init__(self, settings: Sequence[ChannelSettings]) -> None:
-        self.settings: dict[str, ChannelSettings] = {}  # by label
-        for channel in settings:
-            label = channel.name or "first"
-            self.settings[label if len(settings) > 1 else ""] = channel
+        self.labels = _labels(settings)
+        self.settings = dict(zip(self.labels, settings, strict=True))
         posts: dict[str, Post] = {}
-        for label, channel in self.settings.items():
-            posts[label] = _post_to(channel, label)
+        for label in self.labels:
+            posts[label] = _post_to(self.settings[label], label)
         self.health = Health(posts)
+        # A delivery that waits holds a thread; these are for all channels.
+        self._places = max(MAX_WAITING // len(settings), 1)
         self._outboxes: dict[str, Outbox] = {}
-        for label, channel in self.settings.items():
-            self._outboxes[label] = Outbox(
-                partial(build_for, channel),
-                self.health.channels[label].post,
-                channel.digest_seconds,
-                # A delivery that waits holds a thread.
-                max_waiting=max(MAX_WAITING // len(settings), 1),
-                channel=label,
-            )
+        for label in self.labels:
+            self._outboxes[label] = self._make_outbox(label)
 
     def deliver(
         self, alerts: Sequence[Sequence[Alert]], deadline: float
@@ -53,9 +46,10 @@ class Channels:
         label, a delivery with its outcome for each channel that has alerts.
         """
         deliveries: dict[str, Delivery] = {}
-        for label, for_channel in zip(self._outboxes, alerts, strict=True):
+        for label, for_channel in zip(self.labels, alerts, strict=True):
             if for_channel:
-                deliveries[label] = self._outboxes[label].put(for_channel, deadline)
+                outbox = self._outboxes[label]
+                deliveries[label] = outbox.put(for_channel, deadline)
         for label, delivery in deliveries.items():
             self._outboxes[label].wait(delivery)
         return deliveries
@@ -63,9 +57,10 @@ class Channels:
     def send_at_once(self, alert: Alert) -> dict[str, Outcome]:
         """Post an alert to each channel; returns by label what became of it."""
         outcomes = {}
-        for label, channel in self.settings.items():
-            message = build_for(channel, [alert])
-            outcomes[label] = self.health.channels[label].post(message)
+        for label in self.labels:
+            message = build_for(self.settings[label], [alert])
+            post = self.health.channels[label].post
+            outcomes[label] = post(message)
         return outcomes
 
     def stop(self) -> None:
@@ -82,7 +77,25 @@ class Channels:
         end = time.monotonic() + seconds
         self.stop()
         for outbox in self._outboxes.values():
-            outbox.close(max(end - time.monotonic(), 0))
+            left = max(end - time.monotonic(), 0)
+            outbox.close(left)
+
+    def _make_outbox(self, label: str) -> Outbox:
+        channel = self.settings[label]
+        return Outbox(
+            build=partial(build_for, channel),
+            send=self.health.channels[label].post,
+            digest_seconds=channel.digest_seconds,
+            max_waiting=self._places,
+            channel=label,
+        )
+
+
+def _labels(settings: Sequence[ChannelSettings]) -> list[str]:
+    """What the channels are called in answers and in the log."""
+    if len(settings) == 1:
+        return [""]
+    return [channel.name or "first" for channel in settings]
 
 
 def build_for(channel: ChannelSettings, alerts: Sequence[Alert], **how: Any) -> Message:

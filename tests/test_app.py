@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import app
 import deliveries
 import outbox
-from deliveries import OUR_SERVERS
+from deliveries import LARGE_BODY, OUR_SERVERS
 from digest import BURST
 from events import MAX_BODY
 from tests.events import event, success
@@ -92,14 +92,6 @@ def test_400_says_what_is_wrong(
     assert response.text.startswith(reason)
     assert response.text.count("\n") == 1
     assert not slack.calls
-
-
-def test_415_for_a_compressed_body(
-    client: FlaskClient, slack: responses.RequestsMock
-) -> None:
-    response = deliver(client, gzip.compress(json.dumps([event()]).encode()))
-    assert response.status_code == 415
-    assert "the body is compressed" in response.text
 
 
 @pytest.mark.parametrize(
@@ -245,6 +237,70 @@ def test_404_for_other_paths(client: FlaskClient, path: str) -> None:
         404,
         "deliveries go to POST /api/logs\n",
     )
+
+
+def test_event_grid_s_handshake_is_granted(client: FlaskClient) -> None:
+    """CloudEvents, HTTP 1.1 Web Hooks for Event Delivery, 4.2."""
+    asked = {
+        "WebHook-Request-Origin": "eventgrid.azure.net",
+        "WebHook-Request-Rate": "120",
+    }
+    response = client.options("/api/logs", headers=asked)
+    assert response.status_code == 200
+    assert response.headers["WebHook-Allowed-Origin"] == "eventgrid.azure.net"
+    assert response.headers["WebHook-Allowed-Rate"] == "*"
+    assert response.headers["Allow"] == "POST"
+    response = client.options("/api/logs")
+    assert (response.status_code, response.headers["Allow"]) == (405, "POST")
+    assert "WebHook-Allowed-Origin" not in response.headers
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (gzip.compress(b"[]"), {}),
+        (gzip.compress(b"[]"), {"Content-Encoding": "gzip"}),
+        (b"[]", {"Content-Encoding": "br"}),
+    ],
+)
+def test_415_for_a_compressed_body(
+    client: FlaskClient, body: bytes, headers: dict[str, str]
+) -> None:
+    headers = {"Authorization": TOKEN, **headers}
+    response = client.post("/api/logs", data=body, headers=headers)
+    assert response.status_code == 415
+    assert response.text.startswith("the body is compressed")
+
+
+def test_503_for_a_large_body_whose_turn_does_not_come(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "BUDGET", 0.1)
+    with deliveries._large_body:
+        response = deliver(client, b"[" + b" " * LARGE_BODY + b"]")
+        assert deliver(client, b"[]").status_code == 204
+    assert response.status_code == 503
+    assert response.text.startswith("too many large deliveries at once")
+    assert response.headers["Retry-After"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "said"),
+    [
+        ("?max_silence=3600", 200, "ok: last delivery none yet"),
+        ("?max_silence=0", 503, "no delivery from Auth0 since 2"),
+        ("?max_silence=1h", 400, "give max_silence in whole seconds"),
+        ("?max_silence=", 400, "give max_silence in whole seconds"),
+        ("?max_silence=-1", 400, "give max_silence in whole seconds"),
+        ("?max_silence=%D9%A3", 400, "give max_silence in whole seconds"),
+    ],
+)
+def test_status_can_tell_of_silence(
+    client: FlaskClient, query: str, status: int, said: str
+) -> None:
+    response = client.get(f"/status{query}")
+    assert response.status_code == status
+    assert response.text.startswith(said)
 
 
 def test_healthz_answers_without_authorization(client: FlaskClient) -> None:
