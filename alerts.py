@@ -16,7 +16,8 @@ from urllib.parse import quote
 from events import Event
 from log_types import NAMES
 
-MAX_READ = 1000  # characters that are read of any text; a title or a field shows 250
+MAX_READ = 1000  # characters that are read of any text
+MAX_KEPT = 300  # characters that are kept of it; a title or a field shows 250
 MAX_CODE = 100  # characters of a log type's code; Auth0's have at most 50
 MAX_LOG_ID = 100  # characters; Auth0's have about 55, and a longer one is no id
 MAX_LISTED = 20  # items that are read of a list
@@ -265,17 +266,17 @@ def read_fields(value: str = "", variable: str = "SLACK_FIELDS") -> tuple[str, .
 
 
 def clean(value: object) -> str:
-    """A value as one line of visible text, cut to MAX_READ.
+    """A value as one line of visible text, cut to MAX_KEPT.
 
     Empty for what is neither a text nor a number, nor a list of such.
     """
     if isinstance(value, str):
-        return _clean_text(value[:MAX_READ])
+        return _clean_text(value[:MAX_READ])[:MAX_KEPT]
     if isinstance(value, list):
         texts = [clean(item) for item in value[:MAX_LISTED] if type(item) is not list]
-        return ", ".join(filter(None, texts))
+        return ", ".join(filter(None, texts))[:MAX_KEPT]
     if isinstance(value, int | float):  # also a bool, which JSON writes in lower case
-        return str(value).lower()[:MAX_READ]
+        return str(value).lower()[:MAX_KEPT]
     return ""
 
 

@@ -14,13 +14,13 @@ import re
 from collections.abc import Collection
 from dataclasses import replace
 
-from alerts import FIELDS, MAX_READ, Alert
+from alerts import FIELDS, MAX_KEPT, Alert
 
 MASKED_LABELS = frozenset([*FIELDS["cause"], *FIELDS["subject"]])
 RECIPIENT = "Recipient"  # this label holds nothing but an address or a number
 # Characters of a text that may have been cut in the middle of an address. It is less
-# than MAX_READ, because clean() removes white space after it has cut a text.
-MAYBE_CUT = MAX_READ // 2
+# than MAX_KEPT, because clean() removes white space after it has cut a text.
+MAYBE_CUT = MAX_KEPT // 2
 
 # Paths and URLs have these characters percent-encoded, and a URL within a URL has them
 # encoded twice: "%40", "%2540". A text can be cut after "%4".

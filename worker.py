@@ -10,11 +10,13 @@ whose alerts were answered 200 and are not in Slack yet:
     3. What is still collected then is logged as lost, and the process ends.
 """
 
+import ctypes
 import logging
 import os
 import resource
 import signal
 import time
+from contextlib import suppress
 from functools import partial
 from types import FrameType
 from typing import Any
@@ -44,6 +46,12 @@ MAX_HEAD = 32 * 1024  # bytes of a request line and headers; Auth0's have about 
 RECEIVED_BYTES = 16 * 1024  # of a client, before the next one has its turn
 WAKE_EVERY = 0.25  # seconds; so soon the loop notices a signal or an overdue client
 
+# What mallopt(3) calls this setting, and bytes: larger blocks, such as bodies, go back to
+# the system when they are freed. By default glibc raises its limit to up to 32 MiB, and
+# each of the threads may keep as much.
+M_MMAP_THRESHOLD = -3
+LARGE_BLOCK = 256 * 1024
+
 # Seconds from the signal in which requests are answered and what is collected is posted.
 # gunicorn.conf.py gives the process 20, Heroku 30
 # (https://devcenter.heroku.com/articles/dynos#shutdown).
@@ -60,6 +68,12 @@ def connection_limit() -> int:
     if files == resource.RLIM_INFINITY:
         return MAX_CONNECTIONS
     return min(files - RESERVED_FILES, MAX_CONNECTIONS)
+
+
+def give_memory_back() -> None:
+    """Have glibc give large blocks back; another C library does what it does."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
 
 
 class WaitressWorker(Worker):
@@ -90,6 +104,7 @@ class WaitressWorker(Worker):
 
     def run(self) -> None:
         """Serve until a signal comes, or the master is gone; then stop."""
+        give_memory_back()
         self.hurry = False
         self.channels = self.wsgi.extensions["channels"]
         self.files: dict[

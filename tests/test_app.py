@@ -262,6 +262,7 @@ def test_event_grid_s_handshake_is_granted(client: FlaskClient) -> None:
         (gzip.compress(b"[]"), {"Content-Encoding": "gzip"}),
         (b"[]", {"Content-Encoding": "br"}),
     ],
+    ids=["body", "body and header", "header"],
 )
 def test_415_for_a_compressed_body(
     client: FlaskClient, body: bytes, headers: dict[str, str]
