@@ -119,7 +119,9 @@ def build_message(
     counts_of_rest = _counts(rest, changes, MAX_REST)
     codes = {group[0].code for group in groups}
     for layout in _layouts(alerts, fields):  # pragma: no branch - the last always fits
-        attachments = [_attachment(group, layout) for group in groups]
+        attachments = []
+        for group in groups:
+            attachments.append(_attachment(group, layout))
         if rest:
             attachments.append(_rest(rest, counts_of_rest))
         message = Message(
@@ -324,12 +326,12 @@ def _like_with_like(alerts: Sequence[Alert]) -> list[Group]:
     return groups
 
 
-def _shown_and_rest(groups: list[Group]) -> tuple[list[Group], Group]:
+def _shown_and_rest(groups: list[Group]) -> tuple[list[Group], list[Alert]]:
     """The groups that get an attachment each, and all alerts that share the last."""
     if len(groups) <= MAX_ATTACHMENTS:
         return groups, []
     shown = groups[: MAX_ATTACHMENTS - 1]
-    rest = []
+    rest: list[Alert] = []
     for group in groups[MAX_ATTACHMENTS - 1 :]:
         rest += group
     return shown, rest
@@ -344,7 +346,11 @@ def _split_kind(kind: Group, most: int) -> list[Group]:
     return groups
 
 
-def _split(alerts: Sequence[Alert], likeness: Callable[[Alert], object]) -> list[Group]:
+def _split(
+    alerts: Sequence[Alert],
+    likeness: Callable[[Alert], object],
+) -> list[Group]:
+    """The alerts in groups, each of those that are alike."""
     groups: dict[object, Group] = {}
     for alert in alerts:
         group = groups.setdefault(likeness(alert), [])
@@ -355,7 +361,10 @@ def _split(alerts: Sequence[Alert], likeness: Callable[[Alert], object]) -> list
 # The attachments.
 
 
-def _layouts(alerts: Sequence[Alert], fields: Sequence[str]) -> Iterator[Layout]:
+def _layouts(
+    alerts: Sequence[Alert],
+    fields: Sequence[str],
+) -> Iterator[Layout]:
     """How the attachments may look, from the fullest to what fits in any case."""
     labels: dict[str, Label] = {}
     for field in fields:
@@ -396,7 +405,7 @@ def _attachment(group: Group, layout: Layout) -> Json:
     return {key: value for key, value in attachment.items() if value}
 
 
-def _rest(alerts: Group, counts: Counts) -> Json:
+def _rest(alerts: list[Alert], counts: Counts) -> Json:
     """The last attachment, when there are too many kinds of events: counts of them."""
     title = f"and {len(alerts):,} more events"
     return {
@@ -534,10 +543,10 @@ def _field(
 def _latest_description(group: Group, room: int) -> dict[str, Json]:
     """The newest event's description, of those that the title could not hold."""
     title = "Latest description"
-    description = _newest(group).description
-    if not description:
+    newest = _newest(group)
+    if not newest.description:
         return {}
-    text = markup.code(description, room)
+    text = markup.code(newest.description, room)
     return {title: _field(title, text, is_wide=True)}
 
 
@@ -593,6 +602,9 @@ def _value(
     """A value as code; as two, which share the room, for a client's name and its id."""
     if name != "Client":
         value = (" ".join(value),)
-    room = (room - len(value) + 1) // len(value)  # there is a space between two
-    texts = [markup.code(text, room) for text in value]
+    spaces = len(value) - 1
+    room = (room - spaces) // len(value)
+    texts = []
+    for text in value:
+        texts.append(markup.code(text, room))
     return " ".join(texts)

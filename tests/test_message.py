@@ -754,6 +754,17 @@ def test_the_largest_type_is_grouped_more_coarsely_and_no_other() -> None:
     assert sorted(types(*many)) == ["f", "f", *["fp"], *["fs"] * 3, *["fu"] * 3]
 
 
+def test_no_type_is_grouped_more_coarsely_than_it_must() -> None:
+    def split(others: int) -> int:
+        """How many attachments a type gets beside so many others."""
+        some = [event(type="fp", client_id=client) for client in "aab"]
+        some[0]["data"]["description"] = "Another"
+        many = [event(type=f"f{n}") for n in range(others)]
+        return types(*some, *many).count("fp")
+
+    assert [split(others) for others in (7, 8, 9)] == [3, 2, 1]
+
+
 def test_more_types_than_attachments_are_counted_in_the_last() -> None:
     many = [event(type=f"new_{n}_failed") for n in range(200)]
     twice = event(type="new_50_failed")
@@ -773,6 +784,13 @@ def test_more_types_than_attachments_are_counted_in_the_last() -> None:
     assert len(message.named) == 200 - int(others[1])  # what it names, and no more
     assert {f"new_{n}_failed" for n in (0, 8, 9, 50)} <= message.named
     assert "new_199_failed" not in message.named
+
+
+def test_what_an_attachment_names_counts_though_the_headline_had_no_room() -> None:
+    many = [event(type=f"{'long_' * 15}{n}") for n in range(MAX_ATTACHMENTS)]
+    message = build_message(alerts(*many))
+    assert message.payload["text"].endswith(", 8 × other types")
+    assert message.named == {alert.code for alert in alerts(*many)}
 
 
 def test_the_last_attachment_has_the_order_of_all() -> None:
@@ -906,6 +924,17 @@ def test_the_headline_names_as_many_types_as_fit_and_counts_the_others() -> None
     message = build_message(alerts(*many, short, *many))
     assert message.payload["text"] == (
         f"*9 events* in acme: {', '.join(names)}, 1 × x, 2 × other types"
+    )
+
+
+def test_the_headline_is_filled_to_the_last_character() -> None:
+    first, second = event(type="x" * 96), event(type="y" * 94)
+    counts = f"1 × {'x' * 96}, 1 × {'y' * 94}"
+    assert len(counts) == 200
+    assert text(first, second) == f"*2 events* in acme: {counts}"
+    longer = event(type="y" * 95)
+    assert text(first, longer) == (
+        f"*2 events* in acme: 1 × {'x' * 96}, 1 × other types"
     )
 
 
