@@ -178,6 +178,7 @@ def _changes(
     news: Collection[str],
     before: Mapping[str, int],
 ) -> Changes:
+    """Which log types stand out as news among the others, and which surged."""
     codes = set(map(_code, alerts))
     news_here = codes.intersection(news)
     if news_here == codes:

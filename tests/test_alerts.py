@@ -9,7 +9,7 @@ import pytest
 from alerts import (
     DEFAULT_FIELDS,
     FIELDS,
-    MAX_READ,
+    MAX_KEPT,
     Alert,
     clean,
     read_alert,
@@ -263,7 +263,7 @@ def test_an_alert_keeps_no_more_of_an_event_than_a_message_shows() -> None:
     kept = alert(
         description="x" * 9000, details={"error": "y" * 9000, "prompts": ["z"] * 9000}
     )
-    assert len(kept.description) == len(kept.values["Cause"][0]) == MAX_READ
+    assert len(kept.description) == len(kept.values["Cause"][0]) == MAX_KEPT
     assert "z" not in repr(kept)
 
 
@@ -395,7 +395,7 @@ TOKEN = f"{HEADER}.eyJzdWIiOiJuZW8ifQ.c2ln-bmF0_dXJl"
         (f"{HEADER}.", "[token]"),
         (HEADER, "[token]"),
         (f"{HEADER}..AAAA.BBBB.CCCC", "[token]"),  # encrypted
-        ("x" * (MAX_READ - 25) + f" {TOKEN}", "x" * (MAX_READ - 25) + " [token]"),
+        ("x" * (MAX_KEPT - 25) + f" {TOKEN}", "x" * (MAX_KEPT - 25) + " [token]"),
         ("eyJhbGci", "eyJhbGci"),
         ("eyJan@example.com", "eyJan@example.com"),
         ("aI61p8IeyJYRliLWgvM9ev97kCCNDB", "aI61p8IeyJYRliLWgvM9ev97kCCNDB"),

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerts import DEFAULT_FIELDS, FIELDS, MAX_READ, Alert, read_alert
+from alerts import DEFAULT_FIELDS, FIELDS, MAX_KEPT, Alert, read_alert
 from privacy import mask_alert
 
 NO_USER = ("cause", "subject", "ip")
@@ -276,7 +276,7 @@ def test_an_address_is_masked_wherever_it_was_cut(
     address: str, recognised: str, expected: str
 ) -> None:
     for length in range(len(recognised), len(address) + 1):
-        start = "x" * (MAX_READ - length - 1) + " "
+        start = "x" * (MAX_KEPT - length - 1) + " "
         result = masked(start + address + " and more")
         assert result.rstrip(".-") == start + expected
 
@@ -303,11 +303,11 @@ def test_an_address_is_masked_wherever_it_was_cut(
     ],
 )
 def test_the_end_of_a_long_text(end: str, expected: str) -> None:
-    start = "x " * (MAX_READ // 4)
+    start = "x " * (MAX_KEPT // 4)
     assert masked(start + end) == start + expected
     # Hidden addresses make a text shorter, but it was cut as before.
-    many = "neo@example.com " * (MAX_READ // 25)
-    assert masked(many + end) == "[email] " * (MAX_READ // 25) + expected
+    many = "neo@example.com " * (MAX_KEPT // 25)
+    assert masked(many + end) == "[email] " * (MAX_KEPT // 25) + expected
 
 
 @pytest.mark.parametrize("end", ["1.2.3", "+1 555", "2001:db8:85a3", "node@18"])

@@ -1,6 +1,6 @@
-"""Draws docs/message.svg: what the service posts, as Slack shows it. Run it by `make picture`.
+"""Draws docs/message.svg: what the service posts, as Slack shows it: `make picture`.
 
-The messages are made by the service's own code from example events; only fonts and measures
+The service's own code makes the messages from example events; only fonts and measures
 are this file's.
 """
 
@@ -26,7 +26,7 @@ TEXT, GREY, LINK, CODE = "#1d1c1d", "#616061", "#1264a3", "#c01343"
 
 
 def events(count: int, **data: Any) -> list[dict[str, Any]]:
-    """Example events, a second apart; a field that is a list has a value for each event."""
+    """Example events, a second apart; a list in `data` has a value for each event."""
     return [
         {
             "date": f"2026-11-22T10:0{n // 60}:{n % 60:02}.000Z",
@@ -92,18 +92,17 @@ class Drawing:
         spans = []
         for part in re.split(r"(`[^`]*`|\*[^*]*\*)", words):
             look = ""
+            shown = part
+            if part[:1] in ("`", "*"):
+                shown = part.strip("`*")
             if part[:1] == "`":
                 look = f' fill="{CODE}" font-family="monospace" font-size="{size - 2}"'
             elif part[:1] == "*":
                 look = ' font-weight="bold"'
-            spans.append(
-                f"<tspan{look}>{escape(unescape(part.strip('`*') if look else part))}</tspan>"
-            )
-        self.shapes.append(
-            f'<text x="{x}" y="{self.y}" font-size="{size}" {style} xml:space="preserve">'
-            + "".join(spans)
-            + "</text>"
-        )
+            shown = escape(unescape(shown))
+            spans.append(f"<tspan{look}>{shown}</tspan>")
+        start = f'<text x="{x}" y="{self.y}" font-size="{size}" {style}'
+        self.shapes.append(f'{start} xml:space="preserve">{"".join(spans)}</text>')
 
     def attachment(self, attachment: dict[str, Any]) -> None:
         """An attachment, with its bar."""
