@@ -4,7 +4,8 @@ PYTHON ?= python3
 .PHONY: run test check bench picture
 
 run: .venv/run .env
-	.venv/bin/flask run
+	@.venv/bin/flask run || { code=$$?; \
+	  echo "If the port is in use, try: FLASK_RUN_PORT=3001 make run" >&2; exit $$code; }
 
 test: .venv/test
 	.venv/bin/pytest --cov
@@ -23,11 +24,14 @@ picture: .venv/run
 .env:
 	cp .env.example .env
 
-# --clear: a .venv that was made by halves is made anew.
+# A .venv that works is kept: it is of use where pip finds no network. One that was made by
+# halves is made anew.
 .venv/run: requirements.txt
+	@command -v $(PYTHON) > /dev/null || \
+	  { echo "$(PYTHON) is not found: try make PYTHON=python3.13" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "$(PYTHON) is not Python 3.11 or newer: try make PYTHON=python3.13" >&2; exit 1; }
-	$(PYTHON) -m venv --clear .venv
+	@.venv/bin/pip --version > /dev/null 2>&1 || $(PYTHON) -m venv --clear .venv
 	.venv/bin/pip install --quiet --requirement requirements.txt
 	touch $@
 

@@ -6,12 +6,20 @@ GET  /status      whether all channels take their messages: for a monitor (healt
 flask send-test   posts a sample alert to each channel
 """
 
+import sys
+
+if sys.version_info < (3, 11):  # noqa: UP036 - before an import fails with less to say
+    sys.exit(
+        "auth0-logs-to-slack cannot start: it needs Python 3.11 or newer, and this is"
+        f" {sys.version_info[0]}.{sys.version_info[1]}: make .venv anew with a newer one,"
+        " for instance python3.13 -m venv --clear .venv"
+    )
+
 import atexit
 import logging
 import os
 import re
 import signal
-import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -26,9 +34,10 @@ from deliveries import answer, answer_to_error, in_channel, is_authorized, recei
 from events import MAX_BODY
 from filters import Router
 from logs import configure
-from settings import Settings, read_settings
+from settings import CONSOLE, Settings, read_settings
 from slack import Verdict, advice
 
+HOW_TO_START = 'type flask run, or gunicorn "app:create_app()"'
 STOP_WITHIN = 10.0  # seconds for what is collected, where the server is not worker.py's
 MAX_SILENCE = re.compile("[0-9]{1,8}")
 SAMPLE = {
@@ -126,7 +135,10 @@ def _add_send_test(app: Flask, channels: Channels) -> None:
         outcomes = channels.send_at_once(read_alert(sample, "failure"))
         failed = False
         for label, outcome in outcomes.items():
-            said = "delivered: a sample alert was accepted; look at the channel"
+            where = "at the channel"
+            if channels.settings[label].webhook_url == CONSOLE:
+                where = "above"
+            said = f"delivered: a sample alert was accepted; look {where}"
             if outcome.verdict is not Verdict.ACCEPTED:
                 failed = True
                 said = f"not delivered: {outcome.reason}: {advice(outcome)}"
@@ -158,3 +170,18 @@ def _stop_with_the_process(channels: Channels) -> None:
     if os.environ.get("FLASK_RUN_FROM_CLI") == "true":
         # Ctrl-C ends `flask run` as this does; SIGTERM would kill it.
         signal.signal(signal.SIGTERM, exit_on_signal)
+
+
+def __getattr__(name: str) -> Any:
+    """Say how to start the service to somebody who types `gunicorn app:app`.
+
+    Flask looks for such a name too, and goes on if there is none.
+    """
+    server = os.environ.get("SERVER_SOFTWARE", "")
+    if name in ("app", "application") and server.startswith("gunicorn"):
+        sys.exit(f"auth0-logs-to-slack cannot start: {HOW_TO_START}.")
+    raise AttributeError(name)
+
+
+if __name__ == "__main__":
+    sys.exit(f"app.py does not start by itself: {HOW_TO_START}.")

@@ -8,6 +8,7 @@ import os
 import sys
 from typing import Any
 
+import app  # noqa: F401 - first, because it says in a line if Python is too old
 from worker import MAX_CONNECTIONS, RESERVED_FILES, connection_limit
 
 # One process, whatever WEB_CONCURRENCY says, because the outbox lives in it: only one
