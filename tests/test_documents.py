@@ -1,4 +1,4 @@
-"""What the README, app.json and .env.example promise is so."""
+"""What the README, docs/, app.json and .env.example promise is so."""
 
 import json
 import re
@@ -8,11 +8,13 @@ import pytest
 from alerts import DEFAULT_FIELDS, FIELDS
 from filters import Router, group_of, read_filter
 from log_types import NAMES
-from settings import DEFAULTS
+from settings import DEFAULTS, read_settings
 from tests.server import ROOT
 from tools.draw_message import draw
 
 README = (ROOT / "README.md").read_text()
+SETTINGS = (ROOT / "docs" / "settings.md").read_text()
+TROUBLESHOOTING = (ROOT / "docs" / "troubleshooting.md").read_text()
 APP_JSON = json.loads((ROOT / "app.json").read_text())
 
 
@@ -33,8 +35,8 @@ def test_app_json_generates_the_token_and_declares_the_health_check() -> None:
 @pytest.mark.parametrize(
     ("row", "group"), [("`failure`", "failure"), ("`limit`", "limit"), ("neither", "")]
 )
-def test_the_readmes_table_of_groups(row: str, group: str) -> None:
-    table = README.partition("| group | what it holds |")[2]
+def test_the_table_of_groups(row: str, group: str) -> None:
+    table = SETTINGS.partition("| group | what it holds |")[2]
     line = next(line for line in table.splitlines() if line.startswith(f"| {row} |"))
     codes = re.findall("`(.+?)`", line.split("|")[-2])
     assert set(codes) <= set(NAMES)
@@ -44,6 +46,7 @@ def test_the_readmes_table_of_groups(row: str, group: str) -> None:
 @pytest.mark.parametrize(
     ("types", "alerts", "others"),
     [
+        ("!fp,!fu,!fcpr", {"f", "limit_wc"}, {"fp", "fu", "fcpr", "s"}),
         ("!fsa,!fco", {"fp", "limit_wc", "fs"}, {"fsa", "fco", "w", "s"}),
         ("failure,limit,w", {"fp", "limit_wc", "w"}, {"wn", "s"}),
         (
@@ -53,10 +56,10 @@ def test_the_readmes_table_of_groups(row: str, group: str) -> None:
         ),
     ],
 )
-def test_the_readmes_examples_of_alert_types(
+def test_the_examples_of_alert_types(
     types: str, alerts: set[str], others: set[str]
 ) -> None:
-    assert f"\n| `{types}` | " in README
+    assert f"\n| `{types}` | " in SETTINGS
     chosen, unmatched = read_filter(types)
     assert not unmatched
     assert all(chosen.wants(code) for code in alerts)
@@ -82,18 +85,93 @@ def test_the_readmes_examples_of_alert_types(
         (r"^Failed Logout \[type: flo\]$", [("flo", "")], [("flo", "No return_to")]),
     ],
 )
-def test_the_readmes_examples_of_alert_ignore(
+def test_the_examples_of_alert_ignore(
     ignore: str, silenced: list[tuple[str, str]], alerted: list[tuple[str, str]]
 ) -> None:
-    assert f"\n| `{ignore.replace('|', chr(92) + '|')}` | " in README
+    assert f"\n| `{ignore.replace('|', chr(92) + '|')}` | " in SETTINGS
     chosen, _ = read_filter("", ignore)
     for samples, count in ((silenced, 0), (alerted, len(alerted))):
         events = [{"type": code, "description": text} for code, text in samples]
         assert Router([chosen]).route(events).counts.total() == count
 
 
-def test_the_readmes_table_of_fields() -> None:
-    table = README.partition("### What an alert says")[2].partition("\n## ")[0]
+WHO = {
+    "tenant_name": "acme-prod",
+    "client_name": "Default App",
+    "user_name": "neo@example.com",
+    "ip": "203.0.113.9",
+}
+
+
+@pytest.mark.parametrize(
+    ("ignore", "silenced", "alerted"),
+    [
+        (r"^Tenant: acme-dev$", {"tenant_name": "acme-dev"}, {"tenant_name": "acme"}),
+        (
+            r"^User: probe@example\.com$",
+            {"user_name": "probe@example.com"},
+            {"user_name": "a probe@example.com"},
+        ),
+        (
+            r"(?s)\[type: fapi\].*^Client: Terraform",
+            {"type": "fapi", "client_name": "Terraform"},
+            {"type": "fp", "client_name": "Terraform"},
+        ),
+    ],
+)
+def test_the_examples_of_silence_by_who(
+    ignore: str, silenced: dict[str, str], alerted: dict[str, str]
+) -> None:
+    assert f"\n| `{ignore}` | " in SETTINGS
+    chosen, warnings = read_filter("", ignore)
+    assert not warnings
+    fp = {"type": "fp", **WHO}
+    routed = Router([chosen]).route([{**fp, **silenced}, {**fp, **alerted}])
+    assert (routed.counts.total(), routed.ignored) == (1, 1)
+
+
+def test_the_example_of_what_administrators_do() -> None:
+    types, ignore = re.findall(
+        r"^    ALERT_TYPES=(.*,sapi)\n    ALERT_IGNORE=(.*)$", SETTINGS, re.M
+    )[0]
+    chosen, warnings = read_filter(types, ignore)
+    assert not warnings
+    events = [
+        {"type": "sapi", "description": "Delete a client"},
+        {"type": "sapi", "description": "Create a role"},
+        {"type": "sapi", "description": "Update a client"},
+        {"type": "fp", "description": "Wrong email or password."},
+    ]
+    routed = Router([chosen]).route(events)
+    assert routed.counts == {"sapi": 2, "fp": 1}
+
+
+def test_the_examples_of_a_repeat_inside_a_repeat_get_a_warning() -> None:
+    paragraph = SETTINGS.partition("Do not put a repeat inside a repeat")[2]
+    examples = re.findall("`(.+?)`", paragraph.partition("\n- ")[0])
+    assert len(examples) == 2
+    for ignore in examples:
+        _, warnings = read_filter("", ignore)
+        assert "repeats what can itself match" in warnings[0]
+
+
+def test_the_readmes_second_channel_gets_limits_only() -> None:
+    example = README.partition("**For a second channel**")[2].partition("\n\nThe first")
+    variables = dict(re.findall(r"^    ([A-Z_]+)=(.+)$", example[0], re.M))
+    assert set(variables) <= {
+        "SLACK_WEBHOOK_URL",
+        "SLACK_WEBHOOK_URL_SECURITY",
+        "ALERT_TYPES_SECURITY",
+    }
+    for name in ("SLACK_WEBHOOK_URL", "SLACK_WEBHOOK_URL_SECURITY"):
+        variables[name] = "console:"
+    first, security = read_settings(variables).channels
+    assert first.alert_filter.types == "failure,limit"
+    assert (security.name, security.alert_filter.types) == ("SECURITY", "limit")
+
+
+def test_the_table_of_fields() -> None:
+    table = SETTINGS.partition("## What an alert shows")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (`.+?`) \|", table, re.M)
     assert set(re.findall("`([a-z_]+)`", ",".join(rows))) - {"SLACK_FIELDS"} == set(
         FIELDS
@@ -108,19 +186,15 @@ def test_app_json_lists_the_fields_in_their_order() -> None:
     assert default.split(",") == list(DEFAULT_FIELDS)
 
 
-def test_the_readme_has_a_row_for_every_status() -> None:
-    table = README.partition("## When something is wrong")[2]
-    rows = re.findall(r"^   \| ([0-9, ]+) \|", table, re.M)
-    statuses = "200 204 400 408 401 404 405 413 502 503"
+def test_each_status_of_an_answer_has_a_row() -> None:
+    table = TROUBLESHOOTING.partition("## What the service answers")[2]
+    rows = re.findall(r"^\| ([0-9, ]+) \|", table, re.M)
+    statuses = "200 204 400 401 404 405 408 413 415 502 503"
     assert re.findall("[0-9]+", ",".join(rows)) == statuses.split()
 
 
-def test_the_readme_can_be_read_in_ten_minutes() -> None:
-    assert len(README.split()) <= 1800
-
-
 def test_every_link_within_the_documents_leads_somewhere() -> None:
-    for path in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")):
         text = path.read_text()
         for target in re.findall(r"\]\(([^):]+)\)", text):
             name, _, anchor = target.partition("#")
