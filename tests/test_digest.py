@@ -390,12 +390,13 @@ def test_a_digest_that_slack_refuses_is_kept_for_the_next_message(
     assert errors[0].endswith(f"log_ids={','.join(first)}")
 
 
-def test_a_malformed_digest_goes_out_in_another_form() -> None:
+def test_a_malformed_digest_goes_out_as_counts_and_the_next_one_in_full() -> None:
     world = stormy(MALFORMED)
     world.arrive(20, "repeat", "1")
+    world.arrive(60, "next", "2")
     world.run()
-    assert world.forms[BURST:] == ["full", "counts"]
-    assert world.shown[-1] == "1"
+    assert world.forms[BURST:] == ["full", "counts", "full"]
+    assert world.shown[BURST:] == ["1", "2"]
 
 
 @pytest.mark.parametrize("refusal", [[NO_SERVICE], [MALFORMED] * 2])

@@ -277,10 +277,12 @@ def test_the_form_of_a_message_that_was_refused_late_does_not_stick(
     """Too late to try the counts; with 9.5 s the delivery is answered by then."""
     world = World(MALFORMED, seconds=seconds)
     world.arrive(0, "poison", "1")
-    world.arrive(15, "unrelated", "2")
+    world.arrive(8.2, "waits meanwhile", "2")
+    world.arrive(30, "unrelated", "3")
     world.run()
     assert world.verdict("poison") is Verdict.UNAVAILABLE
-    assert world.forms == ["full", "full"]
+    assert [log_ids for _, log_ids in world.posts] == [["1"], ["2"], ["3"]]
+    assert world.forms == ["full", "full", "full"]
 
 
 def test_refusals_are_logged_with_advice_and_log_ids(
