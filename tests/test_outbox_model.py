@@ -213,10 +213,12 @@ def check_answers(model: Model) -> None:
     for answered, deadline, _, delivery in model.delivered:
         assert delivery.outcome
         assert answered <= deadline + ROUNDING
+    collected: set[str] = set()
     for answered, log_ids, delivery in model.accepted():
         assert shown.issuperset(log_ids)
-        if not delivery.collected and not delivery.repeated:
-            assert model.shown(answered).issuperset(log_ids)
+        if delivery.collected:
+            collected.update(log_ids)
+        assert model.shown(answered) | collected >= set(log_ids)
 
 
 def check_collected(model: Model) -> None:
@@ -249,7 +251,8 @@ def check_pace(model: Model) -> None:
                 continue
             assert post.started >= before.ended + INTERVAL - ROUNDING
             is_given_up = before.ended > before.started + LOST_AFTER
-            if before.kind.startswith("limited") and not is_given_up:
+            is_hold = before.kind.startswith("limited") and not is_given_up
+            if is_hold and not model.plan.sender_error:
                 _, answer = SLACK[before.kind]
                 assert isinstance(answer, Outcome)
                 hold = min(answer.retry_after or 0, model.stopped_at - before.ended)

@@ -36,6 +36,7 @@ from tests.attackers import (
     stream_of_connections,
 )
 from tests.events import event, success
+from tests.outbox_world import World
 from tests.server import TOKEN, Server, procfile_command, server
 from tests.slack_stub import events_in, slack_stub
 
@@ -70,8 +71,17 @@ MAX_BURST_RATIO = 1.25
 # A storm of one log type, and the same without a digest.
 STORM_DELIVERIES = 300
 STORM_INTERVAL = 0.2  # seconds
-MAX_STORM_MESSAGES = 12  # ten, one for the minute, and one at the stop
+MAX_STORM_MESSAGES = 12  # ten, one for the surge, and one at the stop
 MAX_STORM_ANSWER = 1.5  # seconds, p99
+
+# A day and an hour of one known log type, in virtual time.
+DAY = 86_400.0  # seconds
+HOUR = 3600.0  # seconds
+DAY_RATES = {"one a minute": 1 / 60, "five a second": 5.0}  # alerts a second
+DAY_DELIVERY_EVERY = 10.0  # seconds at least, with the alerts of so long
+MAX_DAY_MESSAGES = 170
+STORM_RATE = 5.0  # alerts a second, a delivery each
+MAX_HOUR_MESSAGES = 20
 
 # A storm of very many.
 MASS_DELIVERIES = 600
@@ -179,7 +189,7 @@ def main() -> None:
     print()
     print("| Measurement | Service | Beside | Ratio | Target | |")
     print("|---|---|---|---|---|---|", flush=True)
-    for measure in (formatting, lone_alerts, loads, storms, masses, attacks):
+    for measure in (formatting, lone_alerts, loads, storms, days, masses, attacks):
         for row in measure():
             print(row.markdown(), flush=True)
 
@@ -333,7 +343,7 @@ def burst(service: Server, stub: StubProcess) -> Iterator[Row]:
 def storms() -> Iterator[Row]:
     """A minute of five failed logins a second, with a digest and without, side by side."""
     with ThreadPoolExecutor(2) as pool:
-        (seconds, texts), (_, without) = pool.map(_storm, ("60", "0"))
+        (seconds, texts), (_, without) = pool.map(_storm, ("600", "0"))
     shown = sum(events_in(text) for text in texts)
     p99 = _percentile(seconds, 99)
     what = f"Storm: {STORM_DELIVERIES} failures in {STORM_DELIVERIES * STORM_INTERVAL:.0f} s,"
@@ -370,6 +380,36 @@ def _storm(digest_seconds: str) -> tuple[list[float], list[str]]:
                 time.sleep(STORM_INTERVAL)
             seconds = [answer.result() for answer in answers]
         return seconds, [post.text for post in stub.posts() if post.status == 200]
+
+
+def days() -> Iterator[Row]:
+    """What a channel sees in a day, and in an hour's storm, by the digest's rule."""
+    for name, rate in DAY_RATES.items():
+        every = max(1 / rate, DAY_DELIVERY_EVERY)
+        sent, messages = _in_virtual_time(DAY, every, round(rate * every))
+        yield Row(
+            f"A day of {name}, messages",
+            f"{messages} messages for {sent:,} events",
+            target=f"≤ {MAX_DAY_MESSAGES}",
+            met=messages <= MAX_DAY_MESSAGES,
+        )
+    sent, messages = _in_virtual_time(HOUR, 1 / STORM_RATE, 1)
+    yield Row(
+        "An hour of five a second, messages",
+        f"{messages} messages for {sent:,} events",
+        target=f"≤ {MAX_HOUR_MESSAGES}",
+        met=messages <= MAX_HOUR_MESSAGES,
+    )
+
+
+def _in_virtual_time(seconds: float, every: float, size: int) -> tuple[int, int]:
+    """How many alerts were sent, in deliveries of a size, and how many messages made."""
+    world = World(digest=600)
+    count = round(seconds / every)
+    world.stream((n * every, size, "fp") for n in range(count))
+    world.run()
+    assert sum(world.sizes) == count * size
+    return count * size, sum(at < seconds for at in world.starts)
 
 
 def masses() -> Iterator[Row]:
