@@ -63,7 +63,7 @@ class Digest:
         """Whether these alerts can wait for the digest."""
         if self._clock() >= self._next:
             return False
-        if len(self.alerts) >= MAX_COLLECTED:
+        if self._is_full():
             return False
         codes = {alert.code for alert in alerts}
         return not self.news(codes)
@@ -79,7 +79,7 @@ class Digest:
 
     def due(self) -> float:
         """When the digest goes out, if no message takes it along before."""
-        if self._surging or len(self.alerts) >= MAX_COLLECTED:
+        if self._surging or self._is_full():
             return -math.inf
         return self._next
 
@@ -88,7 +88,7 @@ class Digest:
         return frozenset(code for code in codes if self._most(code) == 0)
 
     def surges(self, counts: Counts) -> dict[str, int]:
-        """Those of these log types that surge, and the most that a message had of each."""
+        """Those of these log types that surge, and the most a message had of each."""
         surges = {}
         for code, count in counts.items():
             if self._is_surge(code, count):
@@ -98,8 +98,8 @@ class Digest:
     def posted(self, alerts: Iterable[Alert], shown: Counts) -> None:
         """Note that Slack has accepted a message.
 
-        `alerts` are all that it carries; `shown` are the log types that it names, and how
-        many alerts it has of each.
+        `alerts` are all that it carries; `shown` are the log types that it names, and
+        how many alerts it has of each.
         """
         self.form = 0
         for alert in alerts:
@@ -112,6 +112,9 @@ class Digest:
         self._counts.clear()
         self._surging = False
         self.collect(self.alerts)
+
+    def _is_full(self) -> bool:
+        return len(self.alerts) >= MAX_COLLECTED
 
     def _fill_bucket(self) -> None:
         """Add a message to the bucket, and say when the next one may go."""

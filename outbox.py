@@ -100,6 +100,10 @@ class Batch:
     before: dict[str, int]  # of those that surge, the most that a message had
     named: frozenset[str] = frozenset()  # log types that the message names
 
+    def unanswered(self) -> list[Delivery]:
+        """The deliveries that still wait for the outcome."""
+        return [one for one in self.deliveries if one.outcome is None]
+
 
 class Outbox:
     """See the module. `clock`, `changed` and `thread` are injected by the tests."""
@@ -204,8 +208,8 @@ class Outbox:
         """Let a delivery wait for a post, if it is not one too many."""
         unanswered = list(self._waiting)
         if self._in_flight:
-            unanswered += self._in_flight.deliveries
-        if sum(one.outcome is None for one in unanswered) < self._max_waiting:
+            unanswered += self._in_flight.unanswered()
+        if len(unanswered) < self._max_waiting:
             self._waiting.append(delivery)
         else:
             self._give_up(delivery, FULL)
@@ -235,7 +239,8 @@ class Outbox:
 
     def _give_up(self, delivery: Delivery, reason: Outcome) -> None:
         delivery.outcome = reason
-        delivery.wait_seconds = max(self._not_before - self._clock(), INTERVAL)
+        pause = self._not_before - self._clock()
+        delivery.wait_seconds = max(pause, INTERVAL)
 
     def _answer_at_once(self, delivery: Delivery) -> None:
         """Answer a delivery that brings nothing new or can wait for the digest."""
@@ -253,7 +258,8 @@ class Outbox:
         if self._in_flight:  # which does not carry it
             return self._digest.seconds
         now = self._clock()
-        return max(self._digest.due(), self._not_before, now) - now
+        due = max(self._digest.due(), self._not_before, now)
+        return due - now
 
     def _can_collect(self, delivery: Delivery) -> bool:
         """Whether the delivery can wait, and there is a sender to post it later."""
@@ -279,15 +285,21 @@ class Outbox:
     # The sender.
 
     def _wake_sender(self) -> None:
-        """Have a sender look at what is due; a new one if none is there or it hangs."""
+        """Have a sender look at what is due; start one if none is there or it hangs."""
         self._changed.notify_all()
-        batch = self._in_flight
-        hangs = batch is not None and self._clock() > batch.started + LOST_AFTER
-        if self._due() < math.inf and (hangs or not self._sender):
+        if self._due() == math.inf:
+            return
+        if self._sender is None or self._is_hanging():
             self._start_sender()
 
+    def _is_hanging(self) -> bool:
+        """Whether the post in flight takes so long that it is to be given up."""
+        if self._in_flight is None:
+            return False
+        return self._clock() > self._in_flight.started + LOST_AFTER
+
     def _start_sender(self) -> bool:
-        """Start a sender in the place of the one before; returns whether there is one."""
+        """Start a sender, in the place of one before; returns whether there is one."""
         self._in_flight = None
         self._sender = None
         try:
@@ -406,29 +418,34 @@ class Outbox:
 
     def _line(self, batch: Batch, outcome: Outcome) -> str:
         """What the log says of each message."""
+        seconds = self._clock() - batch.started
         facts = {
             "deliveries": len(batch.deliveries),
             "alerts": len(batch.alerts),
             "collected": batch.collected,
             "form": FORMS[batch.form],
             "slack": outcome.status or "none",
-            "ms": round((self._clock() - batch.started) * 1000),
+            "ms": round(seconds * 1000),
             "outcome": outcome.verdict.value,
             "types": types_of(batch.counts),
         }
         if self._channel:
             facts["channel"] = self._channel
-        return "message " + " ".join(f"{name}={fact}" for name, fact in facts.items())
+        words = ["message"]
+        for name, fact in facts.items():
+            words.append(f"{name}={fact}")
+        return " ".join(words)
 
     def _settle(self, batch: Batch, outcome: Outcome) -> None:
         """Record what became of a batch; what may still pass waits again."""
         if outcome.verdict is Verdict.ACCEPTED:
             self._remember(batch)
-        unanswered = [one for one in batch.deliveries if one.outcome is None]
+        unanswered = batch.unanswered()
         if self._is_given_up():
             # Its answer says nothing of what was posted since, but Slack counts it.
             again = False
-            self._not_before = max(self._not_before, self._clock() + INTERVAL)
+            soonest = self._clock() + INTERVAL
+            self._not_before = max(self._not_before, soonest)
         else:
             self._in_flight = None
             again = self._set_pace(batch, outcome)
@@ -489,7 +506,8 @@ class Outbox:
         """Post nothing for so many seconds; a stop has a last try before its end."""
         now = self._clock()
         if now < self._last_try:
-            seconds = min(seconds, max(self._last_try - now, INTERVAL))
+            longest = max(self._last_try - now, INTERVAL)
+            seconds = min(seconds, longest)
         self._not_before = now + seconds
 
 

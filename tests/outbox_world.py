@@ -124,7 +124,7 @@ class World:
         self._arrivals.append(request)
 
     def stream(self, deliveries: Iterable[tuple[float, int, str]]) -> None:
-        """Deliveries that nobody waits for: when, how many alerts, and their log type."""
+        """Deliveries that nobody waits for: when, how many alerts, their log type."""
 
         def requests() -> None:
             for at, count, code in deliveries:

@@ -22,15 +22,15 @@ from tests.outbox_world import (
 
 LONGEST = 600.0  # seconds that the digest waits at most
 FULL_AT = 1.2 * BURST  # seconds; a storm of World has filled the bucket by then
-# When the first digest goes out after it: 40 s after the tenth message was accepted, less
-# what has leaked out of the bucket since the first one.
+# When the first digest goes out after it: 40 s after the tenth message was accepted,
+# less what has leaked out of the bucket since the first one.
 DUE = 10.9 + 40 * 2 ** (-10.8 / LONGEST)
 
 
 def stormy(
     *script: object, digest: float = LONGEST, each: int = 1, **options: float
 ) -> World:
-    """A world in which the channel has seen type f ten times, and the bucket is full."""
+    """A world in which the channel was shown type f ten times: the bucket is full."""
     script = (*[OK] * BURST, *script)
     world = World(*script, digest=digest, **options)  # type: ignore[arg-type]
     world.storm(BURST, every=world.seconds + 1.1, each=each)

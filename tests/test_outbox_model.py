@@ -1,6 +1,6 @@
 """The outbox against random plans, in virtual time: what holds whatever happens.
 
-`pytest --hypothesis-profile=thorough tests/test_outbox_model.py` runs thousands of them.
+`pytest --hypothesis-profile=thorough tests/test_outbox_model.py` runs thousands.
 """
 
 import logging
@@ -30,8 +30,8 @@ from tests.outbox_world import (
 )
 
 ROUNDING = 1e-6  # seconds
-# Seconds between arrivals, so that none comes at the very moment of something else: which
-# comes first is then a matter of luck.
+# Seconds between arrivals, so that none comes at the very moment of something else:
+# which of the two is first would be a matter of luck.
 UNLIKE = 0.001 * math.pi
 
 # What Slack does with a message, by name: whether it shows it, and what it answers.
