@@ -196,6 +196,7 @@ class Outbox:
             while self._digest.alerts and self._sender and self._clock() < end:
                 self._changed.wait(end - self._clock())
             lost = list(self._digest.alerts.values())
+            self._digest.alerts.clear()  # it is said once, however often this is called
         channel = f" channel={self._channel}" if self._channel else ""
         for start in range(0, len(lost), MAX_LOGGED):
             some = lost[start : start + MAX_LOGGED]

@@ -574,6 +574,10 @@ def test_a_stop_that_cannot_post_the_digest_says_what_is_lost(
     world.stop(53)  # the digest was tried at 50
     world.run()
     assert world.stopped_at <= 63
+    world.stop(5)  # as worker.py and then the end of the process do
+    ended = world.time.now + 5
+    world.run()
+    assert world.stopped_at == ended
     lost = [r.getMessage() for r in caplog.records if "lost=" in r.getMessage()]
     assert lost[0].startswith(
         "digest lost=100 of 151 types=f:100 log_ids=0,1,2,3,",
