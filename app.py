@@ -8,7 +8,8 @@ flask send-test   posts a sample alert to each channel
 
 import sys
 
-if sys.version_info < (3, 11):  # noqa: UP036 - before an import fails with less to say
+# Before an import fails, which would say less.
+if sys.version_info < (3, 11):  # noqa: UP036
     sys.exit(
         "auth0-logs-to-slack cannot start: it needs Python 3.11 or newer, and this is"
         f" {sys.version_info[0]}.{sys.version_info[1]}: make .venv anew with a newer one,"

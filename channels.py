@@ -1,9 +1,11 @@
 """Channels: where alerts go, and what became of a delivery in all of them.
 
-Each channel has a webhook of its own, and so an outbox, a pace, a digest and a memory of
-its own. One that is sick holds up no other: a delivery is put into all outboxes before
-it waits for any. Where there are several channels, each has a label for answers and the
-log: its name, or "first" for that of SLACK_WEBHOOK_URL. A single one's label is empty.
+Each channel has its own webhook, and so its own outbox, pace, digest and memory. A sick
+one holds up no other, because a delivery is put into all outboxes before it waits for
+any of them.
+
+Where there are several channels, each has a label for answers and the log: its name, or
+"first" for the one of SLACK_WEBHOOK_URL. A single channel's label is empty.
 """
 
 import time
@@ -73,7 +75,7 @@ class Channels:
         return any(outbox.is_sending() for outbox in self._outboxes.values())
 
     def close(self, seconds: float) -> None:
-        """Stop, and wait so long at most; what could not be posted is logged as lost."""
+        """Stop, and wait so long at most; what is not posted then is logged as lost."""
         end = time.monotonic() + seconds
         self.stop()
         for outbox in self._outboxes.values():

@@ -1,17 +1,19 @@
 """Connections: how long a client may take, how much it may send, what it is told.
 
 waitress receives requests in one loop and hands them to its threads when they are whole
-(https://docs.pylonsproject.org/projects/waitress/en/stable/design.html). Its extension
-points are the classes that a channel, which is its word for a client's connection, is
-made of; this module has a subclass of each:
+(https://docs.pylonsproject.org/projects/waitress/en/stable/design.html). What it calls a
+channel is a client's connection, and is made of some classes. This module has a subclass
+of each:
 
-    Connection     a request has REQUEST_TIMEOUT to come in, an answer has ANSWER_TIMEOUT
-                   to be taken, an idle connection is kept for IDLE_TIMEOUT
+    Connection     closes when a request takes longer than REQUEST_TIMEOUT to come in, an
+                   answer longer than ANSWER_TIMEOUT to be taken, or when the connection
+                   has been idle for IDLE_TIMEOUT
     Request        keeps a body in memory only for a client that has the token
-    Answer         a 204 does not end the connection
+    Answer         does not end the connection after a 204
     ErrorAnswer    says what is wrong with a request, and quotes nothing of it
 
-Connections live in the loop's thread. Threads only run `service` and close bodies.
+The loop's thread owns the connections. The other threads call only `service`, and close
+bodies.
 """
 
 import logging
@@ -34,15 +36,15 @@ ANSWER_TIMEOUT = 5.0  # seconds for a client to take its answer
 # keeps it for 90 s, and would otherwise reuse a connection that we have closed
 # (https://devcenter.heroku.com/articles/http-routing#keepalives).
 IDLE_TIMEOUT = 95.0
-# Bytes of a body that are read to its end and thrown away: a client that is cut off while
-# it sends does not hear the answer. A longer one is cut off.
+# Bytes. A body up to this size is read to its end, even if it is thrown away, because a
+# client that is cut off while it sends does not hear the answer. A longer one is cut off.
 MAX_DRAINED = 4 * MAX_BODY
 MAX_BODIES = 100 * 1024 * 1024  # bytes of all bodies that are kept at a time
 
 TOO_SLOW = f"the request took over {REQUEST_TIMEOUT:g} s to come in"
-# What a client is told about a request that waitress cannot read, by the answer's status.
+# What a client is told about a request that cannot be read, by the answer's status.
 ERRORS = {
-    400: "this is not an HTTP request that this service can read, or not one at a time",
+    400: "send one HTTP request at a time; this service cannot read this one",
     413: f"the body is over {MAX_BODY} bytes (10 MiB)",
     431: "the request's head is too long",
     500: "internal error",

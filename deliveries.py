@@ -243,7 +243,7 @@ def _answer_to_deliveries(
 
 
 def _badness(outcome: Outcome) -> int:
-    """How bad an outcome is: what passes by itself is better than what needs somebody."""
+    """How bad an outcome is; worst is what does not pass until somebody acts."""
     if outcome.verdict is Verdict.ACCEPTED:
         return 0
     if outcome.verdict is Verdict.UNAVAILABLE:

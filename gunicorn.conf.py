@@ -17,10 +17,10 @@ workers = 1
 worker_class = "worker.WaitressWorker"
 logger_class = "worker.PropagatingLogger"
 
-# The settings are read before the fork, so a wrong one stops the master with its message.
+# The settings are read before the fork, so that a wrong one stops the start.
 preload_app = True
 
-# Seconds from SIGTERM to SIGKILL; the worker takes 18 at most (STOP_WITHIN in worker.py).
+# Seconds from SIGTERM to SIGKILL; worker.py takes 18 at most.
 graceful_timeout = 20
 
 # Where the worker shows that it lives. A container may have no other place to write.
@@ -30,14 +30,14 @@ worker_tmp_dir = _SHARED_MEMORY if os.path.isdir(_SHARED_MEMORY) else None
 # gunicorn's administration socket: nothing here needs it.
 control_socket_disable = True
 
-# What breaks the promise of one process, or of a memory that lasts, and what is right.
+# What must be so, or else there is a second process, or one that forgets what it posted.
 PROMISES = {
     "workers": 1,
     "worker_class_str": worker_class,
     "max_requests": 0,
     "reload": False,
 }
-MIN_CONNECTIONS = 20
+MIN_CONNECTIONS = 20  # clients; a proxy and a monitor need a few
 
 
 def on_starting(server: Any) -> None:
@@ -46,9 +46,9 @@ def on_starting(server: Any) -> None:
         if getattr(server.cfg, setting) != right:
             name = setting.removesuffix("_str")
             sys.exit(
-                f"auth0-logs-to-slack cannot start: gunicorn's {name} must be {right!r},"
-                " because one process keeps Slack's pace and remembers what was posted:"
-                " take it out of the command line and of GUNICORN_CMD_ARGS."
+                f"auth0-logs-to-slack cannot start: gunicorn's {name} must be"
+                f" {right!r}, because one process keeps Slack's pace and remembers what"
+                " was posted: take it out of the command line and GUNICORN_CMD_ARGS."
             )
     if connection_limit() < MIN_CONNECTIONS:
         sys.exit(

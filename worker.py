@@ -1,11 +1,11 @@
-"""The worker: the process in which gunicorn has the service run, served by waitress.
+"""The worker: the process that gunicorn starts, and in which waitress serves.
 
-gunicorn starts, watches and stops processes; a worker is one of them
+gunicorn starts, watches and stops processes, which it calls workers
 (https://docs.gunicorn.org/en/stable/design.html). This one runs waitress's loop, so that
-no thread is taken before a request is whole (connections.py), and ends as a process must
-whose alerts were answered 200 and are not in Slack yet:
+a request takes no thread before it is whole (connections.py). It must not end before
+Slack has the alerts that were collected, because they were answered with 200:
 
-    1. At the first signal, what is collected is posted at once, and nobody new gets in.
+    1. At the first signal, what is collected is posted, and nobody new gets in.
     2. Requests that are in are answered.
     3. What is still collected then is logged as lost, and the process ends.
 """
@@ -15,6 +15,7 @@ import logging
 import os
 import resource
 import signal
+import socket
 import time
 from contextlib import suppress
 from functools import partial
@@ -43,27 +44,29 @@ MAX_CONNECTIONS = 900
 # and the log, and one or two for each post to Slack.
 RESERVED_FILES = 40
 MAX_HEAD = 32 * 1024  # bytes of a request line and headers; Auth0's have about 500
-RECEIVED_BYTES = 16 * 1024  # of a client, before the next one has its turn
-WAKE_EVERY = 0.25  # seconds; so soon the loop notices a signal or an overdue client
+RECEIVED_BYTES = 16 * 1024  # that are read from a client in one turn of the loop
+# Seconds after which the loop looks for signals and overdue clients, even if all is quiet.
+WAKE_EVERY = 0.25
+NEVER = 10**9  # seconds
 
-# What mallopt(3) calls this setting, and bytes: larger blocks, such as bodies, go back to
-# the system when they are freed. By default glibc raises its limit to up to 32 MiB, and
-# each of the threads may keep as much.
+# A setting of mallopt(3), by which glibc gives freed blocks of this many bytes back to the
+# system. Without it, glibc raises its limit to up to 32 MiB, and each thread may keep as
+# much of the bodies that it has read.
 M_MMAP_THRESHOLD = -3
 LARGE_BLOCK = 256 * 1024
 
-# Seconds from the signal in which requests are answered and what is collected is posted.
-# gunicorn.conf.py gives the process 20, Heroku 30
+# Seconds from the signal, in which requests are answered and what is collected is posted.
+# gunicorn.conf.py gives the process 20 seconds, and Heroku gives it 30
 # (https://devcenter.heroku.com/articles/dynos#shutdown).
 STOP_WITHIN = 15.0
 # Seconds after that, in which what is collected is tried once more, whatever Slack said.
 LAST_TRY_WITHIN = 3.0
-# Seconds where gunicorn is in a hurry: it kills its workers 2 s after a second signal.
+# Seconds after a second signal: gunicorn kills its workers 2 seconds after it.
 HURRY_WITHIN = 1.5
 
 
 def connection_limit() -> int:
-    """How many clients may be connected at a time, so that files for all else are left."""
+    """How many clients may be connected at a time; the rest of the files is for others."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY:
         return MAX_CONNECTIONS
@@ -71,7 +74,7 @@ def connection_limit() -> int:
 
 
 def give_memory_back() -> None:
-    """Have glibc give large blocks back; another C library does what it does."""
+    """Have glibc give large blocks back to the system. Other C libraries do so anyway."""
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
 
@@ -106,40 +109,40 @@ class WaitressWorker(Worker):
         """Serve until a signal comes, or the master is gone; then stop."""
         give_memory_back()
         self.hurry = False
+        self.check_at = 0.0  # when to look for overdue clients
         self.channels = self.wsgi.extensions["channels"]
-        self.files: dict[
-            int, Any
-        ] = {}  # what waitress's loop listens to, by file number
-        self.check_at = 0.0
-        door = Door(self.wsgi.extensions["is_authorized"])
-        self.servers = [
-            create_server(
-                self.wsgi,
-                map=self.files,
-                sockets=[listener.sock],
-                threads=THREADS,
-                ident=SERVER_NAME,
-                asyncore_use_poll=True,
-                recv_bytes=RECEIVED_BYTES,
-                max_request_header_size=MAX_HEAD,
-                max_request_body_size=MAX_DRAINED,
-                connection_limit=MAX_CONNECTIONS + RESERVED_FILES,
-                cleanup_interval=10
-                ** 9,  # close_overdue does that, by the monotonic clock
-                log_socket_errors=False,
-            )
-            for listener in self.sockets
-        ]
-        for server in self.servers:
-            server.channel_class = partial(Connection, door)
-        limit = connection_limit()
-        others = len(self.files)
+        # What waitress's loop listens to, by file number: connections, and some others.
+        self.files: dict[int, Any] = {}
+        self.servers = [self.open_server(listener.sock) for listener in self.sockets]
+        limit = connection_limit() + len(self.files)
         while self.alive and self.ppid == os.getppid():
             self.serve_for_a_moment()
-            excess = len(self.files) - others - limit + 1
+            # There is always room for one more, and so for a good client.
+            excess = len(self.files) + 1 - limit
             if excess > 0:
                 close_longest_waiting(self.connections(), excess)
         self.stop()
+
+    def open_server(self, listener: socket.socket) -> Any:
+        """Waitress's server on a socket that gunicorn has opened."""
+        server = create_server(
+            self.wsgi,
+            map=self.files,
+            sockets=[listener],
+            threads=THREADS,
+            ident=SERVER_NAME,
+            asyncore_use_poll=True,
+            recv_bytes=RECEIVED_BYTES,
+            max_request_header_size=MAX_HEAD,
+            max_request_body_size=MAX_DRAINED,
+            connection_limit=MAX_CONNECTIONS + RESERVED_FILES,
+            # connections.py closes them instead, by a clock that nobody sets.
+            cleanup_interval=NEVER,
+            log_socket_errors=False,
+        )
+        door = Door(self.wsgi.extensions["is_authorized"])
+        server.channel_class = partial(Connection, door)
+        return server
 
     def connections(self) -> list[Connection]:
         """All clients' connections."""
@@ -159,7 +162,7 @@ class WaitressWorker(Worker):
         started = time.monotonic()
         self.channels.stop()
         for server in self.servers:
-            # The base class's: the server's own would close what its threads wake us by.
+            # Not server.close(): its threads need the rest of it, to wake the loop.
             wasyncore.dispatcher.close(server)
         while self.has_work():
             seconds = HURRY_WITHIN if self.hurry else STOP_WITHIN
