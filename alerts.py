@@ -18,6 +18,7 @@ from log_types import NAMES
 
 MAX_READ = 1000  # characters that are read of any text
 MAX_KEPT = 300  # characters that are kept of it; a title or a field shows 250
+CUT = "…"  # stands at the end of a text of which not all is kept
 MAX_CODE = 100  # characters of a log type's code; Auth0's have at most 50
 MAX_LOG_ID = 100  # characters; Auth0's have about 55, and a longer one is no id
 MAX_LISTED = 20  # items that are read of a list
@@ -272,13 +273,21 @@ def clean(value: object) -> str:
     Empty for what is neither a text nor a number, nor a list of such.
     """
     if isinstance(value, str):
-        return _clean_text(value[:MAX_READ])[:MAX_KEPT]
+        text = _clean_text(value[:MAX_READ])
+        return _cut(text, len(value) > MAX_READ)
     if isinstance(value, list):
         texts = [clean(item) for item in value[:MAX_LISTED] if type(item) is not list]
-        return ", ".join(filter(None, texts))[:MAX_KEPT]
+        return _cut(", ".join(filter(None, texts)))
     if isinstance(value, int | float):  # also a bool, which JSON writes in lower case
-        return str(value).lower()[:MAX_KEPT]
+        return _cut(str(value).lower())
     return ""
+
+
+def _cut(text: str, was_cut: bool = False) -> str:
+    """What is kept of a text; it says so if that is not all."""
+    if not was_cut and len(text) <= MAX_KEPT:
+        return text
+    return text[: MAX_KEPT - len(CUT)] + CUT
 
 
 def _clean_text(text: str) -> str:

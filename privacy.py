@@ -13,14 +13,12 @@ import ipaddress
 import re
 from collections.abc import Collection
 from dataclasses import replace
+from functools import partial
 
-from alerts import FIELDS, MAX_KEPT, Alert
+from alerts import CUT, FIELDS, Alert
 
 MASKED_LABELS = frozenset([*FIELDS["cause"], *FIELDS["subject"]])
 RECIPIENT = "Recipient"  # this label holds nothing but an address or a number
-# Characters of a text that may have been cut in the middle of an address. It is less
-# than MAX_KEPT, because clean() removes white space after it has cut a text.
-MAYBE_CUT = MAX_KEPT // 2
 
 # Paths and URLs have these characters percent-encoded, and a URL within a URL has them
 # encoded twice: "%40", "%2540". A text can be cut after "%4".
@@ -112,45 +110,47 @@ def mask_alert(alert: Alert, fields: Collection[str]) -> Alert:
 
 
 def _mask(text: str, shows_user: bool, shows_ip: bool) -> str:
-    cut = len(text) >= MAYBE_CUT
+    # Where a text was cut, an address may be cut too.
+    end = CUT if text.endswith(CUT) else ""
+    text = text.removesuffix(CUT)
     if not shows_user:
-        text = _mask_contacts(text, cut)
+        text = _mask_contacts(text, is_cut=bool(end))
     if not shows_ip:
-        text = _mask_ips(text, cut)
-    return text
+        text = _mask_ips(text, is_cut=bool(end))
+    return text + end
 
 
-def _mask_contacts(text: str, cut: bool) -> str:
+def _mask_contacts(text: str, is_cut: bool) -> str:
     """The text with [email] for e-mail addresses and [phone] for telephone numbers."""
     if "@" in text or "%" in text:
-        text = _EMAIL.sub(_mask_email, text)
+        text = _EMAIL.sub(partial(_mask_email, is_cut), text)
     if "+" in text or "%" in text:
         text = _PHONE.sub("[phone]", text)
-        if cut:
+        if is_cut:
             text = _CUT_PHONE.sub("[phone]", text)
     return text
 
 
-def _mask_email(match: re.Match[str]) -> str:
+def _mask_email(is_cut: bool, match: re.Match[str]) -> str:
     domain = match["domain"]
     if domain is None:
         return match[0]
     ends_the_text = match.string[match.end() :] in ("", ".")
     if not domain and not ends_the_text:
         return match[0]
-    maybe_cut = ends_the_text and len(match.string) >= MAYBE_CUT
-    if _VERSION.fullmatch(domain) and not maybe_cut:
+    may_be_cut = is_cut and ends_the_text
+    if _VERSION.fullmatch(domain) and not may_be_cut:
         return match[0]
     return "[email]"
 
 
-def _mask_ips(text: str, cut: bool) -> str:
+def _mask_ips(text: str, is_cut: bool) -> str:
     """The text with [ip] for IPv4 and IPv6 addresses."""
     if text.count(":") >= 2 or "%" in text:
         text = _IPV6.sub(_mask_ipv6, text)
     if text.count(".") >= 3:
         text = _IPV4.sub(_mask_ipv4, text)
-    if cut:
+    if is_cut:
         text = _CUT_IPV4.sub("[ip]", text)
         text = _CUT_IPV6.sub("[ip]", text)
     return text
