@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digest import BURST, HOUR
-from outbox import INTERVAL, LOST_AFTER, Delivery
+from outbox import INTERVAL, LOST_AFTER, MAX_PAUSE, MIN_POST, Delivery
 from slack import Outcome, Verdict
 from tests.outbox_world import (
     BUDGET,
@@ -80,6 +80,10 @@ class Post:
     kind: str
     ended: float = math.inf
 
+    def is_given_up(self) -> bool:
+        """Whether it may be; it is where something else was to be sent."""
+        return self.ended > self.started + LOST_AFTER
+
 
 SECONDS = [0.05, 0.1, 0.3, 1.0, 1.2, 3.0, 9.0, 40.0, 70.0, 650.0]
 arrivals = st.builds(
@@ -112,6 +116,7 @@ class Model:
         self.answers = iter(plan.answers)
         self.posts: list[Post] = []
         self.delivered: list[tuple[float, float, list[str], Delivery]] = []
+        self.stopping_at = math.inf
         self.stopped_at = math.inf
         self._starts = 0
         self._looks = 0
@@ -185,6 +190,7 @@ class Model:
     def stop(self, at: float) -> None:
         def close() -> None:
             self.world.time.sleep(at)
+            self.stopping_at = self.world.time.now
             self.world.outbox.stop()
             self.world.time.sleep(3)
             self.world.outbox.close(10)
@@ -222,15 +228,32 @@ def check_answers(model: Model) -> None:
 
 
 def check_collected(model: Model) -> None:
-    """Only of what a message has named within the hour."""
+    """Only what a message has named within the hour, and only while Slack accepts."""
     for answered, log_ids, delivery in model.accepted():
         if not delivery.collected:
             continue
+        before = [post for post in model.posts if post.ended <= answered]
+        last = max(before, key=lambda post: post.ended)
+        assert last.kind == "ok" or last.is_given_up()
+        assert answered <= model.stopping_at
         named: set[str] = set()
         for post in model.posts:
             if SLACK[post.kind][0] and answered - HOUR < post.ended <= answered:
                 named |= post.message.named
         assert {one.code for one in delivery.alerts} <= named, log_ids
+
+
+def check_retries(model: Model) -> None:
+    """What failed is tried again while its deliveries have the time."""
+    for answered, deadline, log_ids, _ in model.delivered:
+        for post in model.posts:
+            is_in_it = set(log_ids) & set(post.message.log_ids)
+            soon = post.ended + MAX_PAUSE
+            was_there = deadline - BUDGET < post.started and post.ended < answered
+            has_time = soon < deadline - MIN_POST
+            if post.kind == "failed" and is_in_it and was_there and has_time:
+                starts = [after.started for after in model.posts]
+                assert any(post.ended < at <= soon + ROUNDING for at in starts)
 
 
 def check_no_doubles(model: Model) -> None:
@@ -250,8 +273,7 @@ def check_pace(model: Model) -> None:
                 assert post.started > before.started + LOST_AFTER
                 continue
             assert post.started >= before.ended + INTERVAL - ROUNDING
-            is_given_up = before.ended > before.started + LOST_AFTER
-            is_hold = before.kind.startswith("limited") and not is_given_up
+            is_hold = before.kind.startswith("limited") and not before.is_given_up()
             if is_hold and not model.plan.sender_error:
                 _, answer = SLACK[before.kind]
                 assert isinstance(answer, Outcome)
@@ -259,14 +281,14 @@ def check_pace(model: Model) -> None:
                 assert post.started >= before.ended + hold - 2 - ROUNDING
 
 
-def check(plan: Plan) -> Model:
+def check(plan: Plan) -> None:
     model = Model(plan)
     model.run()
     check_answers(model)
     check_collected(model)
+    check_retries(model)
     check_no_doubles(model)
     check_pace(model)
-    return model
 
 
 @given(plan=st.builds(Plan, **plans))
@@ -313,8 +335,11 @@ def test_a_stop_posts_what_was_collected_or_says_what_is_lost(plan: Plan) -> Non
         model.run()
     finally:
         log.removeHandler(handler)
+    check_collected(model)
     check_no_doubles(model)
     check_pace(model)
+    in_flight = [post for post in model.posts if post.ended > model.stopping_at]
+    assert not lost or in_flight
     for answered, log_ids, _ in model.accepted():
         if answered <= model.stopped_at:
             assert model.shown(model.stopped_at) | lost >= set(log_ids)
