@@ -163,7 +163,10 @@ def _read_table() -> list[tuple[str, list[Place]]]:
 
 
 def _find_objects() -> list[tuple[str, Place]]:
-    """The paths of all objects that hold a place, each after the one that holds it."""
+    """The paths of all objects that hold a place.
+
+    They are sorted, so that a path comes after those that it begins with.
+    """
     paths = set()
     for _, places in _TEXTS:
         for path, _ in places:
@@ -228,7 +231,7 @@ class Alert:
 
     @property
     def title(self) -> str:
-        """What happened, as ALERT_IGNORE sees it."""
+        """What happened, and the log type: what ALERT_IGNORE sees first."""
         return f"{self.words} [type: {self.code}]"
 
 

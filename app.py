@@ -31,16 +31,17 @@ from werkzeug import exceptions as http
 
 from alerts import read_alert
 from channels import Channels
-from deliveries import answer, answer_to_error, in_channel, is_authorized, receive
+from deliveries import Authorize, answer, answer_to_error, is_authorized, receive
 from events import MAX_BODY
 from filters import Router
+from health import in_channel
 from logs import configure
-from settings import CONSOLE, Settings, read_settings
+from settings import Settings, read_settings
 from slack import Verdict, advice
 
 HOW_TO_START = 'type flask run, or gunicorn "app:create_app()"'
-STOP_WITHIN = 10.0  # seconds for what is collected, where the server is not worker.py's
-MAX_SILENCE = re.compile("[0-9]{1,8}")
+CLOSE_WITHIN = 10.0  # seconds for what is collected, if no server has asked for it
+_SECONDS = re.compile("[0-9]{1,8}")
 SAMPLE = {
     "type": "f",
     "description": "Test alert: this service can post to Slack",
@@ -68,10 +69,11 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.merge_slashes = False  # which would answer with a redirect
     app.register_error_handler(http.HTTPException, _answer_to_stray)
-    _add_routes(app, settings, channels)
+    is_ours = partial(is_authorized, settings.token)
+    _add_routes(app, channels, is_ours)
     _add_send_test(app, channels)
-    # What worker.py needs beside requests.
-    app.extensions["is_authorized"] = partial(is_authorized, settings.token)
+    # What worker.py needs in addition to the WSGI application.
+    app.extensions["is_authorized"] = is_ours
     app.extensions["channels"] = channels
     _stop_with_the_process(channels)
     return app
@@ -86,17 +88,17 @@ def _log_settings(settings: Settings, channels: Channels) -> None:
         log.info(f"{name}types={channel.alert_filter.types}")
 
 
-def _add_routes(app: Flask, settings: Settings, channels: Channels) -> None:
-    filters = [channel.alert_filter for channel in settings.channels]
+def _add_routes(app: Flask, channels: Channels, is_ours: Authorize) -> None:
+    filters = {}
+    for label, channel in channels.settings.items():
+        filters[label] = channel.alert_filter
     router = Router(filters)
 
     @app.post("/api/logs")
     def take_delivery() -> Response:
-        return receive(settings.token, router, channels)
+        return receive(is_ours, router, channels)
 
-    @app.route("/api/logs", methods=["OPTIONS"])
-    def grant_delivery() -> Response:
-        return _grant_delivery()
+    app.add_url_rule("/api/logs", view_func=_grant_delivery, methods=["OPTIONS"])
 
     @app.get("/healthz")
     def say_ok() -> Response:
@@ -107,7 +109,7 @@ def _add_routes(app: Flask, settings: Settings, channels: Channels) -> None:
         max_silence = request.args.get("max_silence")
         if max_silence is None:
             return answer(*channels.health.line())
-        if not MAX_SILENCE.fullmatch(max_silence):
+        if not _SECONDS.fullmatch(max_silence):
             return answer(400, "give max_silence in whole seconds: ?max_silence=3600")
         return answer(*channels.health.line(int(max_silence)))
 
@@ -136,11 +138,11 @@ def _add_send_test(app: Flask, channels: Channels) -> None:
         outcomes = channels.send_at_once(read_alert(sample, "failure"))
         failed = False
         for label, outcome in outcomes.items():
-            where = "at the channel"
-            if channels.settings[label].webhook_url == CONSOLE:
-                where = "above"
-            said = f"delivered: a sample alert was accepted; look {where}"
-            if outcome.verdict is not Verdict.ACCEPTED:
+            if outcome.verdict is Verdict.ACCEPTED:
+                is_console = channels.settings[label].is_console
+                where = "above" if is_console else "at the channel"
+                said = f"delivered: a sample alert was accepted; look {where}"
+            else:
                 failed = True
                 said = f"not delivered: {outcome.reason}: {advice(outcome)}"
             print(in_channel(label, said) + ".")
@@ -149,7 +151,7 @@ def _add_send_test(app: Flask, channels: Channels) -> None:
 
 
 def _answer_to_stray(error: http.HTTPException) -> Response:
-    """Answer a request with another path or method: perhaps a wrong Payload URL."""
+    """Answer what no route answers, and log it: perhaps the Payload URL is wrong."""
     response = answer_to_error(error)
     reason = response.get_data(as_text=True).strip()
     log.warning("request status=%d reason=%r", response.status_code, reason)
@@ -162,7 +164,7 @@ def _stop_with_the_process(channels: Channels) -> None:
     def close() -> None:
         for signal_number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signal_number, signal.SIG_IGN)
-        channels.close(STOP_WITHIN)
+        channels.close(CLOSE_WITHIN)
 
     def exit_on_signal(*_: Any) -> None:
         sys.exit(0)

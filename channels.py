@@ -9,7 +9,7 @@ Where there are several channels, each has a label for answers and the log: its 
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -19,7 +19,7 @@ from health import Health, Post
 from message import Message, build_message
 from outbox import MAX_WAITING, Delivery, Outbox
 from privacy import mask_alert
-from settings import CONSOLE, ChannelSettings
+from settings import ChannelSettings
 from slack import Outcome, Webhook
 
 
@@ -27,31 +27,27 @@ class Channels:
     """The channels, in the order of their settings, and how they fare (`health`)."""
 
     def __init__(self, settings: Sequence[ChannelSettings]) -> None:
-        self.labels = _labels(settings)
-        self.settings = dict(zip(self.labels, settings, strict=True))
+        self.settings = _by_label(settings)
         posts: dict[str, Post] = {}
-        for label in self.labels:
-            posts[label] = _post_to(self.settings[label], label)
+        for label, channel in self.settings.items():
+            posts[label] = _post_to(channel, label)
         self.health = Health(posts)
-        # A delivery that waits holds a thread; these are for all channels.
-        self._places = max(MAX_WAITING // len(settings), 1)
         self._outboxes: dict[str, Outbox] = {}
-        for label in self.labels:
+        for label in self.settings:
             self._outboxes[label] = self._make_outbox(label)
 
     def deliver(
-        self, alerts: Sequence[Sequence[Alert]], deadline: float
+        self, alerts: Mapping[str, Sequence[Alert]], deadline: float
     ) -> dict[str, Delivery]:
-        """Have alerts posted or collected: for each channel its own.
+        """Have the alerts posted or collected that each channel gets, by its label.
 
-        Returns by the deadline, a time of time.monotonic(). What comes back has, by
-        label, a delivery with its outcome for each channel that has alerts.
+        Returns by the deadline, a time of time.monotonic(). Each channel that gets alerts
+        has a delivery then, with its outcome.
         """
         deliveries: dict[str, Delivery] = {}
-        for label, for_channel in zip(self.labels, alerts, strict=True):
-            if for_channel:
-                outbox = self._outboxes[label]
-                deliveries[label] = outbox.put(for_channel, deadline)
+        for label, for_channel in alerts.items():
+            outbox = self._outboxes[label]
+            deliveries[label] = outbox.put(for_channel, deadline)
         for label, delivery in deliveries.items():
             self._outboxes[label].wait(delivery)
         return deliveries
@@ -59,8 +55,8 @@ class Channels:
     def send_at_once(self, alert: Alert) -> dict[str, Outcome]:
         """Post an alert to each channel; returns by label what became of it."""
         outcomes = {}
-        for label in self.labels:
-            message = build_for(self.settings[label], [alert])
+        for label, channel in self.settings.items():
+            message = build_for(channel, [alert])
             post = self.health.channels[label].post
             outcomes[label] = post(message)
         return outcomes
@@ -88,16 +84,17 @@ class Channels:
             build=partial(build_for, channel),
             send=self.health.channels[label].post,
             digest_seconds=channel.digest_seconds,
-            max_waiting=self._places,
+            # A delivery that waits holds a thread; there are so many for all channels.
+            max_waiting=max(MAX_WAITING // len(self.settings), 1),
             channel=label,
         )
 
 
-def _labels(settings: Sequence[ChannelSettings]) -> list[str]:
-    """What the channels are called in answers and in the log."""
+def _by_label(settings: Sequence[ChannelSettings]) -> dict[str, ChannelSettings]:
+    """The channels by what they are called in answers and in the log."""
     if len(settings) == 1:
-        return [""]
-    return [channel.name or "first" for channel in settings]
+        return {"": settings[0]}
+    return {channel.name or "first": channel for channel in settings}
 
 
 def build_for(channel: ChannelSettings, alerts: Sequence[Alert], **how: Any) -> Message:
@@ -108,6 +105,6 @@ def build_for(channel: ChannelSettings, alerts: Sequence[Alert], **how: Any) -> 
 
 def _post_to(channel: ChannelSettings, label: str) -> Post:
     """What posts a message to a channel."""
-    if channel.webhook_url == CONSOLE:
+    if channel.is_console:
         return partial(console.show, channel=label)
     return Webhook(channel.webhook_url).post

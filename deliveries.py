@@ -12,7 +12,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,8 @@ from events import (
     UnreadableDelivery,
 )
 from filters import Routed, Router
-from logs import types_of
+from health import in_channel
+from logs import facts, types_of
 from outbox import Delivery
 from slack import Outcome, Verdict, advice
 
@@ -45,6 +46,8 @@ HINTS = {
     405: "use POST /api/logs",
     413: f"the body is over {MAX_BODY} bytes (10 MiB)",
 }
+
+Authorize = Callable[[str], bool]  # of the Authorization header
 
 log = logging.getLogger(__name__)
 _large_body = threading.Lock()
@@ -82,13 +85,17 @@ def is_authorized(token: str, authorization: str) -> bool:
     return is_plain or is_bearer
 
 
-def receive(token: str, router: Router, channels: Channels) -> Response:
-    """Take the current request's delivery and answer it; the README says what when."""
+def receive(is_ours: Authorize, router: Router, channels: Channels) -> Response:
+    """Take the current request's delivery and answer it.
+
+    `is_ours` says whether an Authorization header has the token. docs/troubleshooting.md
+    says what is answered when.
+    """
     # Our worker says when the request was whole; it may have waited for a thread since.
     started = request.environ.get("connections.whole_since", time.monotonic())
     record = Record()
     try:
-        response = _deliver(token, router, channels, started + BUDGET, record)
+        response = _deliver(is_ours, router, channels, started + BUDGET, record)
     except http.HTTPException as error:
         response = answer_to_error(error)
         record.reason = repr(response.get_data(as_text=True).strip())
@@ -116,21 +123,21 @@ def answer_to_error(error: http.HTTPException) -> Response:
 
 
 def _log(record: Record, status: int, seconds: float) -> None:
-    """Write the delivery's line; a refused one is a WARNING."""
-    said = [f"delivery status={status}"]
-    for name, value in vars(record).items():
-        if value is not None:
-            said.append(f"{name}={value}")
-    said.append(f"ms={seconds * 1000:.0f}")
+    """Write the delivery's line: a WARNING if it does not have the token."""
+    said = facts({"status": status, **vars(record), "ms": round(seconds * 1000)})
     level = logging.WARNING if status == 401 else logging.INFO
-    log.log(level, " ".join(said))
+    log.log(level, f"delivery {said}")
 
 
 def _deliver(
-    token: str, router: Router, channels: Channels, deadline: float, record: Record
+    is_ours: Authorize,
+    router: Router,
+    channels: Channels,
+    deadline: float,
+    record: Record,
 ) -> Response:
     """Answer a delivery, and note for the log what was in it; raises HTTPException."""
-    _check_authorization(token)
+    _check_authorization(is_ours)
     channels.health.note_delivery()
     _check_server(request.environ.get("SERVER_SOFTWARE", "an unknown server"))
     routed = _read_alerts(router, deadline, record)
@@ -143,10 +150,10 @@ def _deliver(
     return _answer_to_deliveries(deliveries, record)
 
 
-def _check_authorization(token: str) -> None:
+def _check_authorization(is_ours: Authorize) -> None:
     """Raise Unauthorized unless the request has the token."""
     authorization = request.environ.get("HTTP_AUTHORIZATION", "")
-    if is_authorized(token, authorization):
+    if is_ours(authorization):
         return
     reason = "the Authorization header is not the token"
     if not authorization:
@@ -166,7 +173,7 @@ def _check_server(server: str) -> None:
 
 
 def _read_alerts(router: Router, deadline: float, record: Record) -> Routed:
-    """The alerts in the request's body. The body is let go, however long they wait."""
+    """The alerts in the request's body. It is freed before the alerts wait."""
     encoding = request.headers.get("Content-Encoding", "identity")
     if encoding != "identity":
         raise http.UnsupportedMediaType("the body is compressed: send it as it is")
@@ -199,8 +206,8 @@ def _do_nothing() -> None:
 def _turn_to_read(deadline: float) -> Iterator[None]:
     """Let one large body be read at a time.
 
-    To read one takes several times its size, and two at a time are not read faster.
-    Raises ServiceUnavailable if its turn does not come by the deadline.
+    Reading a body takes several times its size in memory, and reading two at a time is
+    not faster. Raises ServiceUnavailable if its turn does not come by the deadline.
     """
     if (request.content_length or 0) <= LARGE_BODY:
         yield
@@ -231,15 +238,24 @@ def _answer_to_deliveries(
     said = []
     for label, outcome in outcomes.items():
         if outcome.verdict is Verdict.UNAVAILABLE:
-            reason = f"{outcome.reason}; not delivered, please send it again"
+            reason = f"{outcome.reason}; please send it again"
             said.append(in_channel(label, reason))
         elif outcome.verdict is not Verdict.ACCEPTED:
             said.append(in_channel(label, f"{outcome.reason}: {advice(outcome)}"))
     if worst.verdict is not Verdict.UNAVAILABLE:
         raise http.BadGateway("; ".join(said))
-    seconds = max(one.wait_seconds for one in deliveries.values())
-    wait = max(math.ceil(seconds), 1)
-    raise http.ServiceUnavailable("; ".join(said), retry_after=wait)
+    raise http.ServiceUnavailable(
+        "; ".join(said), retry_after=_seconds_to_retry(deliveries)
+    )
+
+
+def _seconds_to_retry(deliveries: Mapping[str, Delivery]) -> int:
+    """After how long the last of the channels that are not ready may be ready."""
+    waits = [1.0]
+    for delivery in deliveries.values():
+        if delivery.outcome and delivery.outcome.verdict is Verdict.UNAVAILABLE:
+            waits.append(delivery.wait_seconds)
+    return math.ceil(max(waits))
 
 
 def _badness(outcome: Outcome) -> int:
@@ -262,8 +278,3 @@ def _what_was_collected(deliveries: Mapping[str, Delivery]) -> list[str]:
             when = f"out with the next digest, by {by:%H:%M:%S} UTC"
             said.append("ok: " + in_channel(label, f"{what} {when}"))
     return said
-
-
-def in_channel(label: str, what: str) -> str:
-    """Something that is said of a channel, with its label if it has one."""
-    return f"channel {label}: {what}" if label else what

@@ -8,18 +8,17 @@ import fnmatch
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
-from alerts import MAX_CODE, Alert, read_alert
+from alerts import MAX_CODE, MAX_KEPT, Alert, read_alert
 from events import Event
 from log_types import NAMES
 
 MAX_NEW = 100  # log types not in log_types.py that are remembered
-MAX_SEEN = 300  # characters of a description or a value that ALERT_IGNORE sees
 MAX_WAYS = 100_000  # in which a repeat may match before we warn of it: about 0.01 s
 CLOSE = 0.8  # difflib's ratio from which a name is taken for a mistyped one
 GROUPS = ("failure", "limit")  # and the default of ALERT_TYPES
@@ -100,7 +99,7 @@ class AlertFilter:
         """
         if self.ignore is None:
             return False
-        lines = [f"{alert.words[:MAX_SEEN]} [type: {alert.code}]"]
+        lines = [alert.title]
         if _NAMES_WHO.search(self.ignore.pattern):
             lines += _who(alert)
         return self.ignore.search("\n".join(lines)) is not None
@@ -110,23 +109,26 @@ class AlertFilter:
 class Routed:
     """What becomes of the events of a delivery."""
 
-    by_channel: list[list[Alert]]  # what each filter takes, in the filters' order
+    by_channel: dict[
+        str, list[Alert]
+    ]  # what each takes, without those that take nothing
     # Of the events that at least one filter takes, by log type.
     counts: Counter[str] = field(default_factory=Counter)
-    ignored: int = 0  # those that some filter would take without its ALERT_IGNORE
+    # Those that a filter wants, but that no channel gets, because of ALERT_IGNORE.
+    ignored: int = 0
 
 
 class Router:
     """Finds the filters that take an event, and remembers how log types were judged."""
 
-    def __init__(self, filters: Sequence[AlertFilter]) -> None:
-        self._filters = filters
-        # For each log type known or seen: the positions of the filters that want it.
+    def __init__(self, filters: Mapping[str, AlertFilter]) -> None:
+        self._filters = filters  # by the channels' labels
+        # For each log type known or seen: the channels that want it.
         self._wanted_by = {code: self._judge(code) for code in NAMES}
 
     def route(self, events: Iterable[Event]) -> Routed:
-        """The alerts among the events, in their order, for each filter."""
-        routed = Routed([[] for _ in self._filters])
+        """The alerts among the events, in their order, for each channel."""
+        routed = Routed({})
         for event in events:
             code = event["type"]
             wanted_by = self._wanted_by.get(code)
@@ -136,9 +138,9 @@ class Router:
                 continue
             alert = read_alert(event, group_of(code[:MAX_CODE]))
             taken = False
-            for position in wanted_by:
-                if not self._filters[position].silences(alert):
-                    routed.by_channel[position].append(alert)
+            for channel in wanted_by:
+                if not self._filters[channel].silences(alert):
+                    routed.by_channel.setdefault(channel, []).append(alert)
                     taken = True
             if taken:
                 routed.counts[alert.code] += 1
@@ -146,10 +148,15 @@ class Router:
                 routed.ignored += 1
         return routed
 
-    def _judge(self, code: str) -> list[int]:
-        return [n for n, chosen in enumerate(self._filters) if chosen.wants(code)]
+    def _judge(self, code: str) -> list[str]:
+        """The channels that want a log type."""
+        wanted_by = []
+        for channel, chosen in self._filters.items():
+            if chosen.wants(code):
+                wanted_by.append(channel)
+        return wanted_by
 
-    def _judge_new(self, code: str) -> list[int]:
+    def _judge_new(self, code: str) -> list[str]:
         """Judge a log type that is not in log_types.py, and warn of it once."""
         wanted_by = self._judge(code[:MAX_CODE].lower())
         room = len(self._wanted_by) < len(NAMES) + MAX_NEW
@@ -183,7 +190,7 @@ def read_filter(
         return chosen, warnings
     pattern, nodes = _read_ignore(ignore, ignore_name)
     chosen = replace(chosen, ignore=pattern)
-    if _may_hang(nodes):  # so it is not tried here, where nobody would learn why
+    if _may_hang(nodes):  # it is not tried here: a start that hangs says nothing
         warnings.append(
             f"{ignore_name} repeats what can itself match in several ways, as (a+)+ and"
             " (a|b?)+ do: a hostile description or user name can keep it, and the"
@@ -230,7 +237,7 @@ def _who(alert: Alert) -> list[str]:
     if alert.tenant:
         lines.append(f"Tenant: {alert.tenant}")
     for label in WHO:
-        texts = [text[:MAX_SEEN] for text in alert.values.get(label, ())]
+        texts = alert.values.get(label)
         if texts:
             lines.append(f"{label}: {' '.join(texts)}")
     return lines
@@ -308,7 +315,7 @@ def _may_hang(nodes: list[Node]) -> bool:
     for operation, argument in nodes:
         if operation in ("MAX_REPEAT", "MIN_REPEAT"):
             _least, most, repeated = argument
-            if _ways(repeated) ** min(most, MAX_SEEN) > MAX_WAYS:
+            if _ways(repeated) ** min(most, MAX_KEPT) > MAX_WAYS:
                 return True
     return False
 
@@ -316,8 +323,8 @@ def _may_hang(nodes: list[Node]) -> bool:
 def _ways(part: Any) -> int:
     """In how many ways, about, a part of a pattern can match: lengths, alternatives."""
     shortest, longest = part.getwidth()
-    shortest = min(shortest, MAX_SEEN)
-    longest = min(longest, MAX_SEEN)
+    shortest = min(shortest, MAX_KEPT)
+    longest = min(longest, MAX_KEPT)
     ways: int = longest - shortest + 1
     for operation, _argument in _nodes(part):
         if operation == "BRANCH":

@@ -1,9 +1,9 @@
 """Health: how the service fares, since when, and why.
 
-A monitor asks for it and tells people by another way than Slack. It knows when Auth0
-delivered last, and for each channel what became of the messages.
+A monitor asks, and tells people in another way than by Slack. This module knows when
+Auth0 delivered last, and for each channel what became of the messages.
 
-Red is for what did not get through. A message that Slack calls malformed goes out in
+/status answers 503 for what did not get through. A message that Slack calls malformed goes out in
 its next form within seconds: only if that is not accepted either, the channel is red.
 """
 
@@ -115,7 +115,7 @@ class Channel:
 class Health:
     """The health of the service. `posts` says for each channel how to post to it.
 
-    The first channel has an empty name. `clock` decides what came first, because nobody
+    A single channel's label is empty. `clock` decides what came first, because nobody
     sets it back; `wall_clock` (seconds since the epoch) is for people to read.
     """
 
@@ -151,9 +151,8 @@ class Health:
         delivered = self._utc(self._delivered)
         said = f"ok: last delivery {delivered}"
         for name, channel in self.channels.items():
-            label = _label(name)
             accepted = self._utc(channel.accepted)
-            said += f", {label}last message accepted {accepted}"
+            said += ", " + in_channel(name, f"last message accepted {accepted}")
         return 200, said
 
     def _troubles(self) -> list[str]:
@@ -161,10 +160,9 @@ class Health:
         for name, channel in self.channels.items():
             trouble = channel.trouble()
             if trouble:
-                label = _label(name)
                 since = self._utc(trouble.since)
-                what = f"Slack {trouble.what} since {since}"
-                said.append(f"{label}{what}: {trouble.reason}")
+                what = f"Slack {trouble.what} since {since}: {trouble.reason}"
+                said.append(in_channel(name, what))
         return said
 
     def _silence(self, longest: float) -> list[str]:
@@ -185,6 +183,6 @@ class Health:
         return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(then))
 
 
-def _label(channel: str) -> str:
-    """Which channel it is; the only one has no name."""
-    return f"channel {channel}: " if channel else ""
+def in_channel(label: str, what: str) -> str:
+    """What is said about a channel, with its label if it has one."""
+    return f"channel {label}: {what}" if label else what

@@ -1,4 +1,4 @@
-"""Logs: one line per record, in which no secret stands and no text forges a line."""
+"""Logs: one line for each record, without secrets; no text in it can fake another line."""
 
 import io
 import logging
@@ -6,7 +6,7 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
 TIME = "%Y-%m-%dT%H:%M:%SZ"
@@ -52,6 +52,12 @@ def types_of(counts: Counter[str]) -> str:
     """The most frequent log types with their counts, as in `fp:12,limit_wc:1`."""
     types = [f"{code}:{count}" for code, count in counts.most_common(MAX_TYPES)]
     return ",".join(types)
+
+
+def facts(values: Mapping[str, object]) -> str:
+    """As `name=value name=value`, without what is None."""
+    said = [f"{name}={value}" for name, value in values.items() if value is not None]
+    return " ".join(said)
 
 
 def configure(level: str, secrets: Iterable[str]) -> None:

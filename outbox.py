@@ -24,7 +24,7 @@ from typing import Protocol
 
 from alerts import Alert
 from digest import Digest, Key, key
-from logs import types_of
+from logs import facts, types_of
 from message import FORMS, Message
 from slack import Outcome, Verdict, advice
 
@@ -170,8 +170,7 @@ class Outbox:
     def stop(self) -> None:
         """Collect nothing from now on, and post at once what is collected.
 
-        Does not wait. May be called more than once, and from a signal handler at any
-        time: the lock may be taken again by the thread that holds it.
+        Does not wait. May be called more than once, and by a thread that holds the lock.
         """
         with self._changed:
             self._stopping = True
@@ -197,13 +196,14 @@ class Outbox:
                 self._changed.wait(end - self._clock())
             lost = list(self._digest.alerts.values())
             self._digest.alerts.clear()  # it is said once, however often this is called
-        channel = f" channel={self._channel}" if self._channel else ""
         for start in range(0, len(lost), MAX_LOGGED):
             some = lost[start : start + MAX_LOGGED]
-            count = f"{len(some)} of {len(lost)}"
-            types = types_of(Counter(alert.code for alert in some))
-            what = f"types={types}{channel} {_log_ids(some)}"
-            log.error(f"digest lost={count} {what}")
+            said = {
+                "lost": f"{len(some)} of {len(lost)}",
+                "types": types_of(Counter(alert.code for alert in some)),
+                "channel": self._channel or None,
+            }
+            log.error(f"digest {facts(said)} {_log_ids(some)}")
 
     def _let_wait(self, delivery: Delivery) -> None:
         """Let a delivery wait for a post, if it is not one too many."""
@@ -420,7 +420,7 @@ class Outbox:
     def _line(self, batch: Batch, outcome: Outcome) -> str:
         """What the log says of each message."""
         seconds = self._clock() - batch.started
-        facts = {
+        said = {
             "deliveries": len(batch.deliveries),
             "alerts": len(batch.alerts),
             "collected": batch.collected,
@@ -429,13 +429,9 @@ class Outbox:
             "ms": round(seconds * 1000),
             "outcome": outcome.verdict.value,
             "types": types_of(batch.counts),
+            "channel": self._channel or None,
         }
-        if self._channel:
-            facts["channel"] = self._channel
-        words = ["message"]
-        for name, fact in facts.items():
-            words.append(f"{name}={fact}")
-        return " ".join(words)
+        return f"message {facts(said)}"
 
     def _settle(self, batch: Batch, outcome: Outcome) -> None:
         """Record what became of a batch; what may still pass waits again."""

@@ -49,8 +49,8 @@ SET_BOTH = (
 QUOTES = "\"'“”„‟‘’‚‛"  # straight ones, and the curly ones that chats make of them
 
 _NAME = re.compile("[A-Z0-9_]+")
-# Visible ASCII without quotes and backslashes: whoever quotes such a token, in a log or
-# a repr, writes it in one way only, and so it can be redacted.
+# Visible ASCII without quotes and backslashes: such a token looks the same in a log and in
+# a repr, so it can be redacted.
 _TOKEN = re.compile(r"[!#-&(-\[\]-~]+")
 
 
@@ -63,6 +63,11 @@ class ChannelSettings:
     alert_filter: AlertFilter
     fields: tuple[str, ...]
     digest_seconds: int  # 0: no digest
+
+    @property
+    def is_console(self) -> bool:
+        """Whether its messages are printed, instead of posted to Slack."""
+        return self.webhook_url == CONSOLE
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,7 @@ class Settings:
         """What no output may contain: each webhook's URL and its path, the token."""
         secrets = {self.token}
         for channel in self.channels:
-            if channel.webhook_url != CONSOLE:
+            if not channel.is_console:
                 sent = requests.Request("POST", channel.webhook_url).prepare()
                 secrets |= {channel.webhook_url, sent.path_url}
         return secrets
@@ -244,7 +249,7 @@ def _check_webhooks_differ(channels: list[ChannelSettings]) -> None:
     for channel in channels:
         name = _variable("SLACK_WEBHOOK_URL", channel.name)
         url = channel.webhook_url
-        if url in seen and url != CONSOLE:
+        if url in seen and not channel.is_console:
             raise ValueError(
                 f"{name} is the same webhook as {seen[url]}: make another one for"
                 " another Slack channel, or give one channel the ALERT_TYPES of both"

@@ -21,8 +21,8 @@ from urllib3.exceptions import LocationValueError
 
 from message import Message, encode
 
-# Seconds. A first packet that is lost is sent again after 3: requests' documentation
-# of timeouts advises to wait a little longer than that.
+# Seconds. TCP sends a lost first packet again after 3, and requests' documentation
+# advises to wait a little longer than that.
 CONNECT_TIMEOUT = 3.05
 # Seconds. Slack may accept a message that late, and if we do not hear it we post the
 # message again. Must be less than the outbox's LOST_AFTER.
@@ -41,11 +41,14 @@ ACCEPTED_ANSWERS = ("ok", '{"success":true}')
 _WORD = re.compile(r"[a-z][a-z_]{2,60}")
 # What to do about each word of
 # https://api.slack.com/messaging/webhooks#handling_errors.
-_GONE = "the webhook is gone: make a new one in Slack and set SLACK_WEBHOOK_URL to it"
+_GONE = (
+    "the webhook is gone: make a new one in Slack, and set this channel's"
+    " SLACK_WEBHOOK_URL to it"
+)
 _FORBIDDEN = "a Slack admin forbids it: ask them, or make a webhook for another channel"
 _NO_CHANNEL = (
-    "the channel is gone: make a webhook for another one and set SLACK_WEBHOOK_URL to"
-    " it"
+    "the channel is gone: make a webhook for another one, and set this channel's"
+    " SLACK_WEBHOOK_URL to it"
 )
 ADVICE = {
     "no_service": _GONE,
@@ -61,7 +64,8 @@ ADVICE = {
     "channel_is_archived": _NO_CHANNEL,
 }
 _CHECK_URL = (
-    "check SLACK_WEBHOOK_URL (copy it again from Slack, https://api.slack.com/apps)"
+    "check this channel's SLACK_WEBHOOK_URL (copy it again from Slack,"
+    " https://api.slack.com/apps)"
 )
 UNTRUSTED = "the certificate of what answers is not trusted"
 
@@ -86,7 +90,7 @@ class Outcome:
 
 
 class Webhook:
-    """Posts messages to one incoming webhook, one at a time."""
+    """Posts messages to one incoming webhook."""
 
     def __init__(self, url: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._url = url
@@ -145,8 +149,9 @@ def advice(outcome: Outcome) -> str:
         )
     if outcome.reason == UNTRUSTED:
         return (
-            "check the host in SLACK_WEBHOOK_URL, this machine's clock, and its CA"
-            " certificates (REQUESTS_CA_BUNDLE can name a file of those to trust)"
+            "check the host in this channel's SLACK_WEBHOOK_URL, this machine's clock,"
+            " and its CA certificates (REQUESTS_CA_BUNDLE can name a file of those to"
+            " trust)"
         )
     if outcome.verdict is Verdict.REFUSED and outcome.status is None:
         return "correct or remove that variable, and start the service again"
@@ -184,7 +189,7 @@ def _outcome(response: requests.Response, answer: str) -> Outcome:
     reason = answer if _WORD.fullmatch(answer) else f"HTTP {status}"
     if status == 429:
         return _limited(response.headers.get("Retry-After", "").strip())
-    if status >= 500:
+    if status >= 500 or status == 408:
         return Outcome(Verdict.UNAVAILABLE, f"Slack failed: {reason}", status)
     # A word that has advice is about the webhook. Any other is about the message, which
     # a proxy on the way may refuse too.

@@ -10,7 +10,7 @@ import pytest
 
 from alerts import Alert
 from events import Event
-from filters import MAX_NEW, MAX_SEEN, Router, group_of, read_filter
+from filters import MAX_NEW, MAX_KEPT, Router, group_of, read_filter
 from log_types import NAMES
 
 # All codes that Auth0 documents (August 2026), their official names, and the group that
@@ -441,9 +441,9 @@ def test_a_text_forges_no_line(field: str) -> None:
 def test_alert_ignore_sees_the_start_of_long_texts_and_the_whole_code() -> None:
     code = "limit_" + "x" * 90
     long = {"type": code, "description": "d" * 900, "user_name": "u" * 900}
-    shown = f"^d{{{MAX_SEEN}}} \\[type: {code}\\]$"
+    shown = f"^d{{{MAX_KEPT - 1}}}… \\[type: {code}\\]$"
     assert not is_alert(long, ignore=shown)
-    assert not is_alert(long, ignore=f"^User: u{{{MAX_SEEN}}}$")
+    assert not is_alert(long, ignore=f"^User: u{{{MAX_KEPT - 1}}}…$")
 
 
 @pytest.mark.parametrize(

@@ -1063,8 +1063,8 @@ def test_a_json_web_token_is_masked_in_every_field() -> None:
         user_name=token[:99],
         details={"return_to": f"https://a.example/?error={token}", "reason": token},
     )
-    assert built["title"] == "To [token] [type: flo]"
-    assert field(built, "Return URL") == "`https://a.example/?error=[token]`"
+    assert built["title"] == "To [token]… [type: flo]"
+    assert field(built, "Return URL") == "`https://a.example/?error=[token]…`"
     assert field(built, "User") == "`[token]`"
     assert "eyJ" not in str(built)
 
