@@ -7,8 +7,9 @@ run: .venv/run .env
 	@.venv/bin/flask run || { code=$$?; \
 	  echo "If the port is in use, try: FLASK_RUN_PORT=3001 make run" >&2; exit $$code; }
 
+# make test ARGS=tests/test_x.py runs that file alone, without measuring coverage.
 test: .venv/test
-	.venv/bin/pytest --cov
+	.venv/bin/pytest $(or $(ARGS),--cov)
 
 check: .venv/test
 	.venv/bin/ruff check .
