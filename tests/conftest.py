@@ -5,9 +5,13 @@ import resource
 from collections.abc import Iterator
 
 import pytest
+import responses
+from flask.testing import FlaskClient
 from hypothesis import settings
 
-from tests.server import Server, server
+from app import create_app
+from tests.application import SETTINGS, WEBHOOK
+from tests.server import Server, measured, server
 from tests.slack_stub import SlackStub, slack_stub
 
 # Some tests open a thousand connections.
@@ -23,26 +27,61 @@ settings.load_profile("quick")
 @pytest.fixture(autouse=True)
 def _no_traces(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Undo what creating an application does to the root logger, and to the process."""
-    monkeypatch.setattr(
-        "atexit.register", lambda *_: None
-    )  # nor a digest posted at pytest's end
+    # No digest is posted at pytest's end.
+    monkeypatch.setattr("atexit.register", lambda *_: None)
     root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+    handlers = root.handlers[:]
+    level = root.level
     yield
     logging.raiseExceptions = True
     root.handlers[:] = handlers
     root.setLevel(level)
 
 
+# The application in the test's own process.
+
+
+@pytest.fixture
+def webhook() -> Iterator[responses.RequestsMock]:
+    """Slack's webhook without a network; it accepts every message."""
+    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
+        mock.post(WEBHOOK, body="ok")
+        yield mock
+
+
+@pytest.fixture
+def client() -> FlaskClient:
+    """A client of an application that posts to the webhook."""
+    return create_app(SETTINGS).test_client()
+
+
+# The running service.
+
+
 @pytest.fixture
 def slack() -> Iterator[SlackStub]:
-    """A stub of Slack; some modules share one between their tests instead."""
+    """A stub of Slack for one test alone."""
     with slack_stub() as stub:
         yield stub
 
 
 @pytest.fixture
-def own(slack: SlackStub) -> Iterator[Server]:
+def own_service(slack: SlackStub) -> Iterator[Server]:
     """A service for one test alone, because a fault holds up what follows."""
     with server(SLACK_WEBHOOK_URL=slack.url) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shared_slack() -> Iterator[SlackStub]:
+    """The stub of Slack to which `service` posts."""
+    with slack_stub() as stub:
+        yield stub
+
+
+@pytest.fixture(scope="module")
+def service(shared_slack: SlackStub) -> Iterator[Server]:
+    """A service that the tests of a module share, because none of them harms it."""
+    variables = {"SLACK_WEBHOOK_URL": shared_slack.url, "WEB_CONCURRENCY": "4"}
+    with server(**variables, **measured()) as running:
         yield running

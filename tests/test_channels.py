@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -14,74 +13,73 @@ import pytest
 import responses
 from flask.testing import FlaskClient
 
-import app
 import deliveries
 import outbox
+from app import create_app
 from digest import BURST
 from outbox import MAX_WAITING
+from tests import application
+from tests.application import SETTINGS, WEBHOOK
 from tests.events import event, success
 from tests.server import ROOT, Server, environment, server
 from tests.slack_stub import Answer, SlackStub, slack_stub
 
-TOKEN = "the-token-of-the-stream"
-FIRST = "https://hooks.slack.example/services/T0/B0/first"
 SECURITY = "https://hooks.slack.example/services/T0/B0/security"
 TWO = {
-    "AUTH0_LOG_STREAM_TOKEN": TOKEN,
-    "SLACK_WEBHOOK_URL": FIRST,
+    **SETTINGS,
     "SLACK_WEBHOOK_URL_SECURITY": SECURITY,
     "ALERT_TYPES_SECURITY": "limit",
 }
 
 
 @pytest.fixture
-def slack(monkeypatch: pytest.MonkeyPatch) -> Iterator[responses.RequestsMock]:
+def webhooks(
+    webhook: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch
+) -> responses.RequestsMock:
+    """Slack's webhooks of two channels, which accept every message."""
     monkeypatch.setattr(outbox, "INTERVAL", 0.0)
     monkeypatch.setattr(deliveries, "BUDGET", 1.5)  # seconds: no time for a second try
-    with responses.RequestsMock(assert_all_requests_are_fired=False) as mock:
-        mock.post(FIRST, body="ok")
-        mock.post(SECURITY, body="ok")
-        yield mock
+    webhook.post(SECURITY, body="ok")
+    return webhook
 
 
-def client(**variables: str) -> FlaskClient:
-    return app.create_app({**TWO, **variables}).test_client()
+def two_channels(**variables: str) -> FlaskClient:
+    """A client of an application that has two channels."""
+    return create_app({**TWO, **variables}).test_client()
 
 
-def deliver(to: FlaskClient, *events: dict[str, Any]) -> Any:
-    headers = {"Authorization": TOKEN}
-    return to.post("/api/logs", data=json.dumps(events), headers=headers)
+def deliver(client: FlaskClient, *events: dict[str, Any]) -> Any:
+    return application.deliver(client, list(events))
 
 
-def posted(slack: responses.RequestsMock, url: str) -> list[str]:
-    """What was posted to a webhook, as text."""
-    bodies: list[Any] = []
-    for call in slack.calls:
-        if call.request.url == url:
-            bodies.append(call.request.body)
-    return [body.decode() for body in bodies]
+def posted(webhooks: responses.RequestsMock, url: str) -> list[str]:
+    """The messages that were posted to a webhook, as text."""
+    messages = application.posted(webhooks, url)
+    return [json.dumps(message, ensure_ascii=False) for message in messages]
 
 
 def test_an_alert_goes_to_each_channel_whose_filter_takes_it(
-    slack: responses.RequestsMock,
+    webhooks: responses.RequestsMock,
 ) -> None:
-    two = client()
+    two = two_channels()
     assert deliver(two, event(), event(type="limit_wc")).text == "ok\n"
-    (first,) = posted(slack, FIRST)
-    (security,) = posted(slack, SECURITY)
+    (first,) = posted(webhooks, WEBHOOK)
+    (security,) = posted(webhooks, SECURITY)
     assert "[type: fp]" in first
     assert "[type: limit_wc]" in first
     assert "[type: fp]" not in security
     assert "[type: limit_wc]" in security
     assert deliver(two, event()).text == "ok\n"
-    assert len(posted(slack, SECURITY)) == 1
+    assert len(posted(webhooks, SECURITY)) == 1
 
 
-def test_each_channel_shows_what_its_fields_say(slack: responses.RequestsMock) -> None:
-    two = client(SLACK_FIELDS_SECURITY="cause", ALERT_TYPES_SECURITY="")
+def test_each_channel_shows_what_its_fields_say(
+    webhooks: responses.RequestsMock,
+) -> None:
+    two = two_channels(SLACK_FIELDS_SECURITY="cause", ALERT_TYPES_SECURITY="")
     deliver(two, event(description="User neo@example.com failed from 203.0.113.9"))
-    (first,) = posted(slack, FIRST)
-    (security,) = posted(slack, SECURITY)
+    (first,) = posted(webhooks, WEBHOOK)
+    (security,) = posted(webhooks, SECURITY)
     assert "User neo@example.com failed from 203.0.113.9" in first
     assert "neo@example.com" not in security
     assert "203.0.113.9" not in security
@@ -89,67 +87,69 @@ def test_each_channel_shows_what_its_fields_say(slack: responses.RequestsMock) -
 
 
 def test_what_is_alike_is_judged_on_what_is_shown(
-    slack: responses.RequestsMock,
+    webhooks: responses.RequestsMock,
 ) -> None:
-    two = client(SLACK_FIELDS="client")
+    two = two_channels(SLACK_FIELDS="client")
     texts = [f"User neo{n}@example.com failed" for n in range(5)]
     deliver(two, *(event(description=text) for text in texts))
-    (first,) = posted(slack, FIRST)
+    (first,) = posted(webhooks, WEBHOOK)
     (attachment,) = json.loads(first)["attachments"]
     assert attachment["title"] == "User [email] failed [type: fp] ×5"
 
 
 def test_the_worst_outcome_is_the_answer_and_names_its_channel(
-    slack: responses.RequestsMock,
+    webhooks: responses.RequestsMock,
 ) -> None:
-    two = client()
-    slack.replace("POST", SECURITY, status=404, body="no_service")
+    two = two_channels()
+    webhooks.replace("POST", SECURITY, status=404, body="no_service")
     limit = event(type="limit_wc")
     response = deliver(two, limit)
     assert response.status_code == 502
     assert response.text.startswith("channel SECURITY: no_service: the webhook is gone")
-    slack.replace("POST", FIRST, status=429, headers={"Retry-After": "60"})
+    webhooks.replace("POST", WEBHOOK, status=429, headers={"Retry-After": "60"})
     response = deliver(two, event(type="limit_wc"))
     assert response.status_code == 502
     assert "channel first: Slack's rate limit is reached" in response.text
     assert "; channel SECURITY: no_service" in response.text
     # What one channel has is not doubled there, once the other one takes it too.
-    slack.replace("POST", SECURITY, body="ok")
+    webhooks.replace("POST", SECURITY, body="ok")
     assert deliver(two, limit).text == "ok\n"
-    assert len([text for text in posted(slack, FIRST) if "limit_wc" in text]) == 2
+    assert len([text for text in posted(webhooks, WEBHOOK) if "limit_wc" in text]) == 2
 
 
-def test_a_channel_that_passes_again_soon_is_503(slack: responses.RequestsMock) -> None:
-    two = client()
-    slack.replace("POST", FIRST, status=429, headers={"Retry-After": "60"})
+def test_a_channel_that_passes_again_soon_is_503(
+    webhooks: responses.RequestsMock,
+) -> None:
+    two = two_channels()
+    webhooks.replace("POST", WEBHOOK, status=429, headers={"Retry-After": "60"})
     response = deliver(two, event(type="limit_wc"))
     assert response.status_code == 503
     assert response.text.startswith("channel first: Slack's rate limit is reached")
     assert "SECURITY" not in response.text
     assert int(response.headers["Retry-After"]) == 60
-    assert len(posted(slack, SECURITY)) == 1
+    assert len(posted(webhooks, SECURITY)) == 1
 
 
 def test_a_storm_in_one_channel_leaves_the_other_alone(
-    slack: responses.RequestsMock,
+    webhooks: responses.RequestsMock,
 ) -> None:
-    two = client()
+    two = two_channels()
     for _ in range(BURST):
         deliver(two, event())
     limit = event(type="limit_wc")
     assert deliver(two, limit).text == "ok\n"  # news in both
-    assert len(posted(slack, SECURITY)) == 1
+    assert len(posted(webhooks, SECURITY)) == 1
     said = deliver(two, event(), event(type="limit_wc")).text
     shape = r"ok: channel first: 2 alerts go out with the next digest, by .{8} UTC\n"
     assert re.fullmatch(shape, said)
-    assert len(posted(slack, FIRST)) == BURST + 1
-    assert len(posted(slack, SECURITY)) == 2
+    assert len(posted(webhooks, WEBHOOK)) == BURST + 1
+    assert len(posted(webhooks, SECURITY)) == 2
 
 
 def test_the_log_says_which_channel(
-    slack: responses.RequestsMock, capsys: pytest.CaptureFixture[str]
+    webhooks: responses.RequestsMock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    two = client()
+    two = two_channels()
     deliver(two, event(type="limit_wc"))
     log = capsys.readouterr().out
     assert " INFO channel=first types=failure,limit\n" in log
@@ -160,35 +160,35 @@ def test_the_log_says_which_channel(
 
 
 def test_ignored_are_the_events_that_no_channel_takes_for_its_pattern(
-    slack: responses.RequestsMock, capsys: pytest.CaptureFixture[str]
+    webhooks: responses.RequestsMock, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    two = client(ALERT_IGNORE_SECURITY="^Known", ALERT_IGNORE="^(Known|Noise)")
+    two = two_channels(ALERT_IGNORE_SECURITY="^Known", ALERT_IGNORE="^(Known|Noise)")
     known = event(type="limit_wc", description="Known")
     noise = event(type="limit_wc", description="Noise")
     assert deliver(two, known, noise, success()).status_code == 200
     log = capsys.readouterr().out
     assert " events=3 alerts=1 types=limit_wc:1 ignored=1 " in log
-    assert posted(slack, FIRST) == []
+    assert posted(webhooks, WEBHOOK) == []
 
 
 def test_status_is_503_as_soon_as_one_channel_is_in_trouble(
-    slack: responses.RequestsMock,
+    webhooks: responses.RequestsMock,
 ) -> None:
-    two = client()
-    slack.replace("POST", SECURITY, status=410, body="channel_is_archived")
+    two = two_channels()
+    webhooks.replace("POST", SECURITY, status=410, body="channel_is_archived")
     deliver(two, event(type="limit_wc"))
     response = two.get("/status")
     assert response.status_code == 503
     assert response.text.startswith("channel SECURITY: Slack refuses messages since ")
 
 
-def test_send_test_posts_to_each_channel(slack: responses.RequestsMock) -> None:
-    application = app.create_app(TWO)
+def test_send_test_posts_to_each_channel(webhooks: responses.RequestsMock) -> None:
+    application = create_app(TWO)
     result = application.test_cli_runner().invoke(args=["send-test"])
     accepted = "delivered: a sample alert was accepted; look at the channel."
     assert f"channel first: {accepted}\nchannel SECURITY: {accepted}\n" in result.output
     assert result.exit_code == 0
-    slack.replace("POST", FIRST, status=404, body="no_service")
+    webhooks.replace("POST", WEBHOOK, status=404, body="no_service")
     result = application.test_cli_runner().invoke(args=["send-test"])
     assert "channel first: not delivered: no_service: the webhook" in result.output
     assert f"channel SECURITY: {accepted}\n" in result.output
@@ -199,24 +199,30 @@ def test_console_channels_say_which_they_are(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     both = {"SLACK_WEBHOOK_URL": "console:", "SLACK_WEBHOOK_URL_SECURITY": "console:"}
-    deliver(client(**both), event(type="limit_wc"))
+    deliver(two_channels(**both), event(type="limit_wc"))
     out = capsys.readouterr().out
     assert "[channel first]\n" in out
     assert "[channel SECURITY]\n" in out
 
 
-def test_a_single_channel_is_not_named(slack: responses.RequestsMock) -> None:
-    one = app.create_app({"SLACK_WEBHOOK_URL": FIRST}).test_client()
-    slack.replace("POST", FIRST, status=404, body="no_service")
-    response = one.post("/api/logs", data=json.dumps([event()]))
-    assert response.text.startswith("no_service: ")
-    assert one.get("/status").text.startswith("Slack refuses messages since ")
+def test_a_single_channel_is_not_named(
+    client: FlaskClient, webhook: responses.RequestsMock
+) -> None:
+    webhook.replace("POST", WEBHOOK, status=404, body="no_service")
+    assert deliver(client, event()).text.startswith("no_service: ")
+    assert client.get("/status").text.startswith("Slack refuses messages since ")
+
+
+def test_the_console_takes_slacks_place(capsys: pytest.CaptureFixture[str]) -> None:
+    client = create_app({"SLACK_WEBHOOK_URL": "console:"}).test_client()
+    assert deliver(client, event()).status_code == 200
+    assert "▌ Wrong email or password. [type: fp]" in capsys.readouterr().out
 
 
 # End to end.
 
 
-def two_channels(
+def webhooks_of(
     first: SlackStub, security: SlackStub, **variables: str
 ) -> dict[str, str]:
     return {
@@ -230,9 +236,7 @@ def test_a_hanging_channel_holds_up_no_other_and_nothing_is_doubled() -> None:
     with (
         slack_stub() as first,
         slack_stub() as security,
-        server(
-            **two_channels(first, security, ALERT_TYPES_SECURITY="limit")
-        ) as running,
+        server(**webhooks_of(first, security, ALERT_TYPES_SECURITY="limit")) as running,
     ):
         security.script(Answer(delay=60))
         body = [event(type="limit_wc")]
@@ -271,7 +275,7 @@ def test_at_a_stop_all_channels_post_what_they_have_collected() -> None:
     with (
         slack_stub() as first,
         slack_stub() as security,
-        server(**two_channels(first, security)) as running,
+        server(**webhooks_of(first, security)) as running,
     ):
         delivered = collect_in_both(running)
         assert first.events < delivered
@@ -284,7 +288,7 @@ def test_at_a_stop_all_channels_post_what_they_have_collected() -> None:
 def test_no_output_has_a_secret_of_any_channel() -> None:
     with slack_stub() as first, slack_stub() as security:
         security.script(Answer(404, "no_service"))
-        variables = two_channels(first, security, LOG_LEVEL="DEBUG")
+        variables = webhooks_of(first, security, LOG_LEVEL="DEBUG")
         done = subprocess.run(
             ["flask", "send-test"],
             cwd=ROOT,

@@ -1,0 +1,326 @@
+"""Deliveries: what each is answered, and what the log says of it, without a network."""
+
+import gzip
+import json
+import re
+from functools import cache
+from typing import Any
+
+import pytest
+import requests
+import responses
+from flask.testing import FlaskClient
+from hypothesis import given
+from hypothesis import strategies as st
+
+import deliveries
+import outbox
+from app import create_app
+from deliveries import LARGE_BODY, OUR_SERVERS
+from digest import BURST
+from events import MAX_BODY
+from tests.application import SETTINGS, TOKEN, WEBHOOK, deliver, posted
+from tests.events import event, success
+
+
+def test_200_ok_once_slack_has_said_ok(
+    client: FlaskClient, webhook: responses.RequestsMock
+) -> None:
+    response = deliver(client, [event(), success(), event(type="limit_wc")])
+    assert (response.status_code, response.text) == (200, "ok\n")
+    assert response.content_type == "text/plain; charset=utf-8"
+    (message,) = posted(webhook)
+    titles = [built["title"] for built in message["attachments"]]
+    assert titles == [
+        "Wrong email or password. [type: limit_wc]",
+        "Wrong email or password. [type: fp]",
+    ]
+
+
+@pytest.mark.parametrize("body", [[], {"logs": []}, [success()], success()])
+def test_204_where_no_event_is_an_alert(
+    client: FlaskClient, webhook: responses.RequestsMock, body: Any
+) -> None:
+    response = deliver(client, body)
+    assert (response.status_code, response.data) == (204, b"")
+    assert not webhook.calls
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"", "the body is empty"),
+        (b"{", "the body is not JSON"),
+        (b"[1]", "no event in 1 item(s): an event is a JSON object"),
+    ],
+)
+def test_400_says_what_is_wrong(
+    client: FlaskClient, webhook: responses.RequestsMock, body: bytes, reason: str
+) -> None:
+    response = deliver(client, body)
+    assert response.status_code == 400
+    assert response.text.startswith(reason)
+    assert response.text.count("\n") == 1
+    assert not webhook.calls
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (gzip.compress(b"[]"), {}),
+        (gzip.compress(b"[]"), {"Content-Encoding": "gzip"}),
+        (b"[]", {"Content-Encoding": "br"}),
+    ],
+    ids=["body", "body and header", "header"],
+)
+def test_415_for_a_compressed_body(
+    client: FlaskClient, body: bytes, headers: dict[str, str]
+) -> None:
+    headers = {"Authorization": TOKEN, **headers}
+    response = client.post("/api/logs", data=body, headers=headers)
+    assert response.status_code == 415
+    assert response.text.startswith("the body is compressed")
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [TOKEN, f"Bearer {TOKEN}", f"bearer  {TOKEN} ", f" {TOKEN} "],
+)
+def test_the_token_opens_as_it_is_and_after_bearer(
+    client: FlaskClient, webhook: responses.RequestsMock, authorization: str
+) -> None:
+    assert deliver(client, [], authorization).status_code == 204
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        None,
+        "",
+        "Bearer",
+        "Bearer ",
+        "wrong",
+        TOKEN + "x",
+        TOKEN[:-1],
+        f"Basic {TOKEN}",
+        "\xff\x80",
+    ],
+)
+def test_401_for_anything_else_and_the_body_is_never_parsed(
+    client: FlaskClient, webhook: responses.RequestsMock, authorization: str | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(
+        deliveries, "EventReader", lambda _body: pytest.fail("the body was parsed")
+    )
+    response = deliver(client, [event()], authorization)
+    assert response.status_code == 401
+    assert response.headers["WWW-Authenticate"] == "Bearer"
+    assert TOKEN not in response.text
+    assert not webhook.calls
+
+
+def test_without_a_token_the_endpoint_is_open() -> None:
+    client = create_app({"SLACK_WEBHOOK_URL": WEBHOOK}).test_client()
+    assert deliver(client, [], None).status_code == 204
+    assert deliver(client, [], "anything").status_code == 204
+
+
+def test_413_for_a_body_over_the_limit(
+    client: FlaskClient, webhook: responses.RequestsMock
+) -> None:
+    body = b"[" + b" " * (MAX_BODY - 2) + b"]"
+    assert deliver(client, body).status_code == 204
+    response = deliver(client, body + b" ")
+    assert response.status_code == 413
+    assert response.text == "the body is over 10485760 bytes (10 MiB)\n"
+    assert not webhook.calls
+
+
+def test_503_for_a_large_body_whose_turn_does_not_come(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "BUDGET", 0.1)
+    with deliveries._large_body:
+        response = deliver(client, b"[" + b" " * LARGE_BODY + b"]")
+        assert deliver(client, b"[]").status_code == 204
+    assert response.status_code == 503
+    assert response.text.startswith("too many large deliveries at once")
+    assert response.headers["Retry-After"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "reason"),
+    [
+        ({"status": 404, "body": "no_service"}, 502, "no_service: the webhook is gone"),
+        ({"status": 500, "body": ""}, 503, "Slack failed: HTTP 500"),
+        ({"status": 429, "body": ""}, 503, "Slack's rate limit is reached"),
+        ({"body": requests.ConnectionError(WEBHOOK)}, 503, "no answer from Slack"),
+    ],
+)
+def test_502_where_slack_refuses_and_503_where_it_cannot(
+    client: FlaskClient,
+    webhook: responses.RequestsMock,
+    answer: dict[str, Any],
+    status: int,
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(deliveries, "BUDGET", 1.5)  # seconds: no time for a second try
+    webhook.replace("POST", WEBHOOK, **answer)
+    response = deliver(client, [event()])
+    assert response.status_code == status
+    assert response.text.startswith(reason)
+    assert "secret" not in response.text
+    assert ("Retry-After" in response.headers) == (status == 503)
+    assert len(webhook.calls) == 1
+
+
+def test_retry_after_passes_on_what_slack_said(
+    client: FlaskClient, webhook: responses.RequestsMock
+) -> None:
+    webhook.replace("POST", WEBHOOK, status=429, headers={"Retry-After": "30"})
+    assert deliver(client, [event()]).headers["Retry-After"] == "30"
+
+
+def test_what_joins_the_digest_is_answered_200_with_when_it_goes_out(
+    webhook: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.setattr(outbox, "INTERVAL", 0.0)
+    client = create_app(SETTINGS).test_client()
+    for _ in range(BURST):
+        assert deliver(client, [event()]).text == "ok\n"
+    response = deliver(client, [event(), event(), success(), event()])
+    assert response.status_code == 200
+    shape = r"ok: 3 alerts go out with the next digest, by \d\d:\d\d:\d\d UTC\n"
+    assert re.fullmatch(shape, response.text)
+    assert deliver(client, [event()]).text.startswith("ok: 1 alert goes out with")
+    assert " alerts=3 types=fp:3 collected=3 slack=none " in capsys.readouterr().out
+    assert len(webhook.calls) == BURST
+    client.application.extensions["channels"].close(5)
+    assert "*4 events*" in posted(webhook)[BURST]["text"]
+
+
+def test_a_redelivery_is_answered_and_not_posted_again(
+    client: FlaskClient, webhook: responses.RequestsMock
+) -> None:
+    body = [event()]
+    assert [deliver(client, body).status_code for _ in range(2)] == [200, 200]
+    assert len(webhook.calls) == 1
+
+
+def test_a_refusal_falls_back_to_counts(
+    client: FlaskClient,
+    webhook: responses.RequestsMock,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(outbox, "INTERVAL", 0.0)
+    webhook.replace("POST", WEBHOOK, status=400, body="invalid_attachments")
+    webhook.add("POST", WEBHOOK, body="ok")
+    assert deliver(client, [event()]).status_code == 200
+    full, counts = posted(webhook)
+    assert "attachments" in full
+    assert "Slack refused the details" in counts["text"]
+
+
+def test_the_users_filter_and_fields_are_used(webhook: responses.RequestsMock) -> None:
+    variables = {
+        **SETTINGS,
+        "ALERT_TYPES": "fu,fp",
+        "ALERT_IGNORE": "^Noise",
+        "SLACK_FIELDS": "ip",
+    }
+    client = create_app(variables).test_client()
+    noise = event(description="Noise")
+    assert deliver(client, [event(type="fs"), noise]).status_code == 204
+    alerts = [event(), event(type="fu")]
+    assert deliver(client, [event(type="fs"), noise, *alerts]).status_code == 200
+    first, second = posted(webhook)[0]["attachments"]
+    assert [field["title"] for field in first["fields"]] == ["IP"]
+    assert second["title"].endswith("[type: fu]")
+
+
+# The log.
+
+
+def test_a_line_per_delivery(
+    webhook: responses.RequestsMock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    variables = {**SETTINGS, "ALERT_IGNORE": "^Noise"}
+    client = create_app(variables).test_client()
+    client.environ_base["SERVER_SOFTWARE"] = OUR_SERVERS[0]
+    seen = event()
+    deliver(client, [seen, seen, success(), 5])
+    deliver(client, [seen])
+    deliver(client, [event(description="Noise")])
+    deliver(client, [success()])
+    deliver(client, b"{")
+    deliver(client, [], "wrong")
+    deliver(client, [], None)
+    client.post("/api/log")
+    client.get("/api/logs")
+    log = capsys.readouterr().out
+    lines = []
+    for line in log.splitlines():
+        _time, _, said = line.partition(" ")
+        lines.append(re.sub("ms=[0-9]+", "ms=?", said))
+    assert lines == [
+        "INFO types=failure,limit",
+        "WARNING delivery skipped=1 items: an event is a JSON object with an object"
+        " `data` that has a string `type`",
+        "INFO message deliveries=1 alerts=1 collected=0 form=full slack=200 ms=?"
+        " outcome=accepted types=fp:1",
+        "INFO delivery status=200 events=3 alerts=2 types=fp:2 skipped=1 collected=0"
+        " slack=200 ms=?",
+        "INFO delivery status=200 events=1 alerts=1 types=fp:1 repeated=1 collected=0"
+        " slack=none ms=?",
+        "INFO delivery status=204 events=1 alerts=0 ignored=1 ms=?",
+        "INFO delivery status=204 events=1 alerts=0 ms=?",
+        "INFO delivery status=400 reason='the body is not JSON: Expecting property name"
+        " enclosed in double quotes: line 1 column 2 (char 1)' ms=?",
+        "WARNING delivery status=401 reason='the Authorization header is not the token'"
+        " ms=?",
+        "WARNING delivery status=401 reason='the Authorization header is missing' ms=?",
+        "WARNING request status=404 reason='deliveries go to POST /api/logs'",
+        "WARNING request status=405 reason='use POST /api/logs'",
+    ]
+    for private in ("neo@example.com", "203.0.113.9", "Wrong email", TOKEN, "secret"):
+        assert private not in log
+
+
+def test_a_log_id_cannot_forge_a_log_line(
+    webhook: responses.RequestsMock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = create_app(SETTINGS).test_client()
+    webhook.replace("POST", WEBHOOK, status=404, body="no_service")
+    forged = "1\n2026-11-22T10:00:00+0000 INFO delivery status=200 FORGED"
+    assert deliver(client, [event(log_id=forged)]).status_code == 502
+    log = capsys.readouterr().out
+    (line,) = [line for line in log.splitlines() if "FORGED" in line]
+    assert " ERROR message " in line
+    assert "make a new one in Slack and set SLACK_WEBHOOK_URL" in line
+
+
+# Whatever is sent.
+
+
+@cache
+def client_without_alerts() -> FlaskClient:
+    variables = {**SETTINGS, "LOG_LEVEL": "ERROR", "ALERT_TYPES": "du"}
+    return create_app(variables).test_client()
+
+
+@given(
+    st.binary()
+    | st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(),
+        lambda inner: (
+            st.lists(inner) | st.dictionaries(st.sampled_from(["data", "type"]), inner)
+        ),
+    ).map(lambda value: json.dumps(value).encode())
+)
+def test_any_body_gets_an_answer_of_the_table(body: bytes) -> None:
+    response = deliver(client_without_alerts(), body)
+    assert response.status_code in (204, 400, 415)
+    assert response.text.count("\n") == (response.status_code != 204)
