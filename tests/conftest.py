@@ -65,13 +65,6 @@ def slack() -> Iterator[SlackStub]:
         yield stub
 
 
-@pytest.fixture
-def own_service(slack: SlackStub) -> Iterator[Server]:
-    """A service for one test alone, because a fault holds up what follows."""
-    with server(SLACK_WEBHOOK_URL=slack.url) as running:
-        yield running
-
-
 @pytest.fixture(scope="module")
 def shared_slack() -> Iterator[SlackStub]:
     """The stub of Slack to which `service` posts."""
@@ -82,6 +75,5 @@ def shared_slack() -> Iterator[SlackStub]:
 @pytest.fixture(scope="module")
 def service(shared_slack: SlackStub) -> Iterator[Server]:
     """A service that the tests of a module share, because none of them harms it."""
-    variables = {"SLACK_WEBHOOK_URL": shared_slack.url, "WEB_CONCURRENCY": "4"}
-    with server(**variables, **measured()) as running:
+    with server(SLACK_WEBHOOK_URL=shared_slack.url, **measured()) as running:
         yield running

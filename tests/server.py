@@ -1,4 +1,7 @@
-"""The Procfile's own command, started on a free port of loopback and spoken to over HTTP."""
+"""The running service: the Procfile's own command on a free port of loopback.
+
+Requests go to it over HTTP, as a client's do.
+"""
 
 import os
 import shlex
@@ -7,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -20,10 +23,10 @@ from tests.slack_stub import PATH
 ROOT = Path(__file__).parent.parent
 TOKEN = "stream-token-never-to-be-logged"
 SECRETS = (TOKEN, PATH, PATH.split("/")[-1])  # what no output may contain
-STARTED_WITHIN, STOPPED_WITHIN = (
-    30.0,
-    40.0,
-)  # seconds; bounds on a failing test, no measures
+# Seconds; bounds on a failing test, no measures.
+STARTED_WITHIN = 30.0
+STOPPED_WITHIN = 40.0
+HAPPENS_WITHIN = 30.0
 
 
 def procfile_command() -> list[str]:
@@ -40,12 +43,20 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 def measured() -> dict[str, str]:
-    """The variables by which coverage measures a server too, where it measures at all."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if name.startswith("COVERAGE_")
-    }
+    """The variables by which coverage measures a server too, if it measures at all."""
+    variables = {}
+    for name, value in os.environ.items():
+        if name.startswith("COVERAGE_"):
+            variables[name] = value
+    return variables
+
+
+def wait_until(happened: Callable[[], object]) -> None:
+    """Wait until this is true; fails if that takes very long."""
+    give_up = time.monotonic() + HAPPENS_WITHIN
+    while not happened():
+        assert time.monotonic() < give_up, "what the test waits for does not happen"
+        time.sleep(0.01)
 
 
 def free_port() -> int:
@@ -70,12 +81,11 @@ class Server:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._output = output
+        port = str(self.port)
         self.process = subprocess.Popen(
             command,
             cwd=ROOT,
-            env=environment(
-                PORT=str(self.port), FLASK_RUN_PORT=str(self.port), **variables
-            ),
+            env=environment(PORT=port, FLASK_RUN_PORT=port, **variables),
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # so that a test can send a signal to all of them
@@ -86,6 +96,12 @@ class Server:
     def worker(self) -> int:
         """The process id of gunicorn's newest worker."""
         return int(self.output.split("Booting worker with pid: ")[-1].split()[0])
+
+    def memory(self, name: str) -> int:
+        """Bytes of the worker's: VmRSS is what is resident, VmHWM the most that was."""
+        status = Path(f"/proc/{self.worker}/status").read_text()
+        kilobytes = status.split(f"{name}:")[1].split()[0]
+        return int(kilobytes) * 1024
 
     @property
     def output(self) -> str:

@@ -3,9 +3,7 @@
 import json
 import os
 import re
-import signal
 import subprocess
-import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -21,7 +19,7 @@ from outbox import MAX_WAITING
 from tests import application
 from tests.application import SETTINGS, WEBHOOK
 from tests.events import event, success
-from tests.server import ROOT, Server, environment, server
+from tests.server import ROOT, environment, server, wait_until
 from tests.slack_stub import Answer, SlackStub, slack_stub
 
 SECURITY = "https://hooks.slack.example/services/T0/B0/security"
@@ -146,6 +144,18 @@ def test_a_storm_in_one_channel_leaves_the_other_alone(
     assert len(posted(webhooks, SECURITY)) == 2
 
 
+def test_at_a_stop_all_channels_post_what_they_have_collected(
+    webhooks: responses.RequestsMock,
+) -> None:
+    two = two_channels()
+    for _ in range(BURST):
+        assert deliver(two, event(type="limit_wc")).text == "ok\n"
+    assert deliver(two, event(type="limit_wc")).text.count("1 alert goes out") == 2
+    two.application.extensions["channels"].close(5)
+    for url in (WEBHOOK, SECURITY):
+        assert ", digest since " in posted(webhooks, url)[BURST]
+
+
 def test_the_log_says_which_channel(
     webhooks: responses.RequestsMock, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -242,13 +252,11 @@ def test_a_hanging_channel_holds_up_no_other_and_nothing_is_doubled() -> None:
         body = [event(type="limit_wc")]
         with ThreadPoolExecutor(2 + MAX_WAITING // 2) as pool:
             waiting = [pool.submit(running.deliver, body)]
-            while not (first.messages and security.posts):
-                time.sleep(0.01)
+            wait_until(lambda: first.messages and security.posts)
             # The sick channel is full, and says so, but the healthy one gets all.
             bodies = [[event(type="limit_wc")] for _ in range(MAX_WAITING // 2)]
             waiting += [pool.submit(running.deliver, other) for other in bodies]
-            while first.events < 1 + MAX_WAITING // 2:
-                time.sleep(0.05)
+            wait_until(lambda: first.events == 1 + MAX_WAITING // 2)
             assert running.deliver([event()]).text == "ok\n"
             security.released.set()
             answers = [future.result() for future in waiting]
@@ -259,30 +267,6 @@ def test_a_hanging_channel_holds_up_no_other_and_nothing_is_doubled() -> None:
             assert running.deliver(again).status_code == 200
         assert first.events == 2 + MAX_WAITING // 2
         assert security.events == 1 + MAX_WAITING // 2
-
-
-def collect_in_both(running: Server) -> int:
-    """Deliver limits until one is collected in both channels; returns how many."""
-    delivered = 0
-    said = ""
-    while said.count("alert goes out") < 2:
-        said = running.deliver([event(type="limit_wc")]).text
-        delivered += 1
-    return delivered
-
-
-def test_at_a_stop_all_channels_post_what_they_have_collected() -> None:
-    with (
-        slack_stub() as first,
-        slack_stub() as security,
-        server(**webhooks_of(first, security)) as running,
-    ):
-        delivered = collect_in_both(running)
-        assert first.events < delivered
-        assert security.events < delivered
-        assert running.stop(signal.SIGTERM) == 0
-        assert first.events == security.events == delivered
-        assert "lost" not in running.output
 
 
 def test_no_output_has_a_secret_of_any_channel() -> None:

@@ -1,9 +1,7 @@
-"""Secrets: the webhook's URL and the token stand in no output, at any level, in any failure."""
+"""Secrets: the webhook's URL and the token stand in no output, whatever fails."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
-
-import requests
 
 from tests.events import event
 from tests.raw_http import ODD_REQUESTS, QUOTED, exchange
@@ -25,47 +23,48 @@ TROUBLES = [
     Answer(drop=True),
     Answer(),
     Answer(200, "no", {"Content-Encoding": "gzip"}),
-    Answer(200, "no", {"Content-Length": "abc"}),
+    Answer(200, "no", {"Content-Length": "abc", "Connection": "close"}),
     Answer(429, "", {"Retry-After": "100"}),
 ]
 
 
-def drive(script: list[Answer]) -> tuple[list[int], list[str], str]:
-    """The statuses, all answers and the output of a service that meets this script at DEBUG."""
+def drive(script: list[Answer]) -> tuple[set[int], str, str]:
+    """The statuses, all answers and the output of a service that meets this script.
+
+    It runs at DEBUG, where the libraries say most.
+    """
+    command = [*procfile_command(), "--log-level", "debug"]
     with (
         slack_stub() as slack,
-        server(
-            [*procfile_command(), "--log-level", "debug"],
-            SLACK_WEBHOOK_URL=slack.url,
-            LOG_LEVEL="debug",
-        ) as running,
+        server(command, SLACK_WEBHOOK_URL=slack.url, LOG_LEVEL="debug") as running,
     ):
         slack.script(*script)
-        statuses, said = [], []
+        statuses = set()
+        said = []
         while len(slack.posts) < len(script):
             response = running.deliver([event()])
-            statuses.append(response.status_code)
+            statuses.add(response.status_code)
             said.append(response.text + str(response.headers))
-        said.append(running.deliver(data=b"{").text)
-        said.append(
-            running.deliver([event()], headers={"Authorization": f"x{TOKEN}"}).text
-        )
-        said += [
-            exchange(running, odd).decode(errors="replace") for odd, _ in ODD_REQUESTS
-        ]
-        quoted = [exchange(running, sent).decode(errors="replace") for sent in QUOTED]
-        assert all(re.match(r"HTTP/1.[01] (204|[45])", answer) for answer in quoted)
-        said += quoted
-        said.append(requests.get(f"{running.url}/api/logs", timeout=30).text)
-        return statuses, said, running.output
+        wrong = {"Authorization": f"x{TOKEN}"}
+        said.append(running.deliver([event()], headers=wrong).text)
+        for odd, _ in ODD_REQUESTS:
+            said.append(exchange(running, odd).decode(errors="replace"))
+        for sent in QUOTED:
+            answer = exchange(running, sent).decode(errors="replace")
+            assert re.match(r"HTTP/1.[01] (204|[45])", answer)
+            said.append(answer)
+        return statuses, "\n".join(said), running.output
 
 
 def test_no_secret_leaks_whatever_fails_at_debug() -> None:
     with ThreadPoolExecutor(2) as pool:
-        for statuses, said, output in pool.map(drive, [REFUSALS, TROUBLES]):
-            assert {200, 502} <= set(statuses) or {200, 503} <= set(statuses)
-            assert "DEBUG" in output
-            assert "[secret]" in output  # urllib3 did log the path
-            for secret in SECRETS:
-                assert secret not in output
-                assert not [answer for answer in said if secret in answer]
+        driven = list(pool.map(drive, [REFUSALS, TROUBLES]))
+    (refused, _, _), (troubled, _, _) = driven
+    assert refused == {200, 502}
+    assert troubled >= {200, 503}
+    for _, said, output in driven:
+        assert "DEBUG" in output
+        assert "[secret]" in output  # urllib3 did log the path
+        for secret in SECRETS:
+            assert secret not in output
+            assert secret not in said

@@ -1,15 +1,28 @@
-"""The stop: ten alerts are collected and answered 200, and then a signal comes."""
+"""The stop: what a signal or a kill leaves of what was answered 200, end to end."""
 
+import json
 import os
 import signal
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import requests
+
 from tests.attackers import ONE_BYTE, held_connections
 from tests.events import event
-from tests.server import TOKEN, Server, measured, procfile_command, server
+from tests.server import (
+    STOPPED_WITHIN,
+    TOKEN,
+    Server,
+    measured,
+    procfile_command,
+    server,
+    wait_until,
+)
 from tests.slack_stub import Answer, SlackStub, slack_stub
+
+# A signal while alerts are collected.
 
 COLLECTED = 10
 FLASK_RUN = ["flask", "run"]
@@ -23,7 +36,8 @@ def collect(running: Server) -> int:
         response = running.deliver([event()])
         assert response.status_code == 200
         delivered += 1
-        collected += "next digest" in response.text
+        if "next digest" in response.text:
+            collected += 1
     return delivered
 
 
@@ -41,7 +55,7 @@ class Stopped:
             assert self.slack.events == self.delivered - COLLECTED
             end(running, self.slack)
             started = time.monotonic()
-            self.code = running.process.wait(40)
+            running.process.wait(STOPPED_WITHIN)
             self.seconds = time.monotonic() - started
             self.output = running.output
 
@@ -53,7 +67,7 @@ def terminate(running: Server, _: SlackStub) -> None:
 def terminate_among_slow_clients(running: Server, _: SlackStub) -> None:
     with held_connections(running, 450, ONE_BYTE):
         running.process.send_signal(signal.SIGTERM)
-        running.process.wait(40)
+        running.process.wait(STOPPED_WITHIN)
 
 
 def terminate_the_group(running: Server, _: SlackStub) -> None:
@@ -74,25 +88,17 @@ def hang_up_the_group(running: Server, _: SlackStub) -> None:
     before = running.worker
     os.killpg(running.process.pid, signal.SIGHUP)
     os.killpg(running.process.pid, signal.SIGUSR2)
-    while running.worker == before or "Worker exiting" not in running.output:
-        time.sleep(0.05)
+    wait_until(lambda: running.worker != before)
+    wait_until(lambda: "Worker exiting" in running.output)
     assert running.deliver([]).status_code == 204
     running.deliver([], headers={TOKEN: "x"})
     running.process.send_signal(signal.SIGTERM)
 
 
 def lose_the_master(running: Server, _: SlackStub) -> None:
-    running.process.kill()
     worker = running.worker
-    while os.path.exists(f"/proc/{worker}"):
-        time.sleep(0.05)
-
-
-def hurry_while_slack_hangs(running: Server, slack: SlackStub) -> None:
-    slack.script(*[Answer(delay=60, accept=False)] * 9)
-    running.process.send_signal(signal.SIGTERM)
-    time.sleep(0.5)
-    running.process.send_signal(signal.SIGQUIT)
+    running.process.kill()
+    wait_until(lambda: not os.path.exists(f"/proc/{worker}"))
 
 
 def terminate_while_slack_fails_once(running: Server, slack: SlackStub) -> None:
@@ -100,25 +106,56 @@ def terminate_while_slack_fails_once(running: Server, slack: SlackStub) -> None:
     running.process.send_signal(signal.SIGTERM)
 
 
+ENDS = [
+    (procfile_command(), terminate),
+    (procfile_command(), terminate_among_slow_clients),
+    (procfile_command(), terminate_the_group),
+    (procfile_command(), terminate_while_slack_fails_once),
+    (procfile_command(), interrupt_the_group),
+    (procfile_command(), quit_),
+    (procfile_command(), hang_up_the_group),
+    (procfile_command(), lose_the_master),
+    (FLASK_RUN, terminate),
+    (FLASK_RUN, interrupt_the_group),
+]
+
+
+def hurry_while_slack_hangs(running: Server, slack: SlackStub) -> None:
+    before = len(slack.posts)
+    slack.script(*[Answer(delay=60, accept=False)] * 9)
+    running.process.send_signal(signal.SIGTERM)
+    wait_until(lambda: len(slack.posts) > before)
+    running.process.send_signal(signal.SIGQUIT)
+
+
+def bring_news_and_kill(running: Server, slack: SlackStub) -> None:
+    """News takes along what is collected; what is collected after it, a kill loses."""
+    before = slack.events
+    assert running.deliver([event(type="limit_wc")]).text == "ok\n"
+    assert slack.events == before + COLLECTED + 1
+    assert "next digest" in running.deliver([event(user_name="lost.")]).text
+    kill(running)
+
+
+def kill(running: Server) -> None:
+    """End both processes at once, so that neither can stop the other kindly."""
+    worker = running.worker
+    running.process.send_signal(signal.SIGSTOP)
+    os.kill(worker, signal.SIGKILL)
+    running.process.kill()
+
+
 def test_what_is_collected_is_posted_or_logged_as_lost() -> None:
     """All at once, because each takes as long as ten messages do."""
     gunicorn = procfile_command()
-    ends = [
-        (gunicorn, terminate),
-        (gunicorn, terminate_among_slow_clients),
-        (gunicorn, terminate_the_group),
-        (gunicorn, terminate_while_slack_fails_once),
-        (gunicorn, interrupt_the_group),
-        (gunicorn, quit_),
-        (gunicorn, hang_up_the_group),
-        (gunicorn, lose_the_master),
-        (FLASK_RUN, terminate),
-        (FLASK_RUN, interrupt_the_group),
-    ]
-    with ThreadPoolExecutor(len(ends) + 1) as pool:
+    with ThreadPoolExecutor(len(ENDS) + 2) as pool:
+        ended = [pool.submit(Stopped, command, end) for command, end in ENDS]
         hurried = pool.submit(Stopped, gunicorn, hurry_while_slack_hangs)
-        for stopped in pool.map(Stopped, *zip(*ends, strict=True)):
+        killed = pool.submit(Stopped, gunicorn, bring_news_and_kill)
+        for future in ended:
+            stopped = future.result()
             assert stopped.slack.events == stopped.delivered, stopped.output
+            assert ", digest since " in stopped.slack.messages[-1]["text"]
             assert stopped.seconds < 20  # what the README promises
             assert "Traceback" not in stopped.output
             assert TOKEN not in stopped.output
@@ -126,3 +163,62 @@ def test_what_is_collected_is_posted_or_logged_as_lost() -> None:
         lost = hurried.result()
         assert lost.slack.events == lost.delivered - COLLECTED
         assert f"ERROR digest lost={COLLECTED} " in lost.output
+        lost = killed.result()
+        assert lost.slack.events == lost.delivered + 1
+        assert "lost." not in json.dumps(lost.slack.messages)
+
+
+# A signal while deliveries wait for Slack.
+
+
+def test_a_stopping_service_finishes_what_is_in_flight_and_refuses_the_rest(
+    slack: SlackStub,
+) -> None:
+    slack.script(Answer(delay=60))
+    with (
+        server(SLACK_WEBHOOK_URL=slack.url) as running,
+        ThreadPoolExecutor(3) as pool,
+    ):
+        in_flight = pool.submit(running.deliver, [event()])
+        wait_until(lambda: slack.posts)
+        before = requests.get(f"{running.url}/status", timeout=20).text
+        time.sleep(1)  # so that /status tells the next delivery from this one
+        waiting = pool.submit(running.deliver, [event()])
+        wait_until(
+            lambda: requests.get(f"{running.url}/status", timeout=20).text != before
+        )
+        running.process.send_signal(signal.SIGTERM)
+        refused = False
+        while not refused and running.process.poll() is None:
+            try:
+                requests.get(f"{running.url}/healthz", timeout=20)
+            except requests.ConnectionError:
+                refused = True
+        slack.released.set()
+        assert in_flight.result().status_code == 200
+        assert waiting.result().status_code == 200
+        assert running.process.wait(STOPPED_WITHIN) == 0
+    assert refused
+    assert len(slack.messages) == 2
+
+
+def test_a_killed_service_loses_nothing_that_was_answered(slack: SlackStub) -> None:
+    answered: list[str] = []
+
+    def deliver(running: Server, n: int) -> None:
+        name = f"user{n}@example.com"
+        try:
+            if running.deliver([event(user_name=name)]).status_code == 200:
+                answered.append(name)
+        except requests.RequestException:
+            pass  # the process is gone, perhaps in the middle of its answer
+
+    with server(SLACK_WEBHOOK_URL=slack.url) as running, ThreadPoolExecutor(8) as pool:
+        work = [pool.submit(deliver, running, n) for n in range(16)]
+        wait_until(lambda: answered)
+        kill(running)
+        for future in work:
+            future.result()
+    shown = json.dumps(slack.messages)
+    assert answered
+    assert all(name in shown for name in answered)

@@ -1,26 +1,21 @@
-"""Start, stop and kill: what a process says and does then, end to end."""
+"""The worker: how the service starts, and that it stays one process, end to end."""
 
-import json
-import os
 import resource
 import signal
 import subprocess
-import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-import requests
 
 from tests.events import event
 from tests.server import (
     ROOT,
-    Server,
     environment,
     measured,
     procfile_command,
     server,
+    wait_until,
 )
-from tests.slack_stub import Answer, SlackStub
+from tests.slack_stub import SlackStub
 from worker import connection_limit
 
 
@@ -51,55 +46,6 @@ def test_a_wrong_webhook_url_stops_the_start(command: list[str], url: str) -> No
     assert "secret" not in output
     assert "Traceback" not in output
     assert "Booting worker" not in output
-
-
-def test_a_stopping_service_finishes_what_is_in_flight_and_refuses_the_rest(
-    own: Server, slack: SlackStub
-) -> None:
-    slack.script(Answer(delay=2))
-    with ThreadPoolExecutor(3) as pool:
-        in_flight = pool.submit(own.deliver, [event()])
-        while not slack.posts:
-            time.sleep(0.01)
-        waiting = pool.submit(own.deliver, [event()])
-        time.sleep(0.3)  # for it to arrive
-        own.process.send_signal(signal.SIGTERM)
-        refused = False
-        while not refused and own.process.poll() is None:
-            try:
-                own.deliver([event(description="too late")])
-            except requests.ConnectionError:
-                refused = True
-        assert in_flight.result().status_code == 200
-        assert waiting.result().status_code == 200
-    assert own.process.wait(30) == 0
-    assert refused
-    assert len(slack.messages) >= 2
-
-
-def test_a_killed_service_loses_nothing_that_was_answered(slack: SlackStub) -> None:
-    answered: list[str] = []
-
-    def deliver(running: Server, n: int) -> None:
-        name = f"user{n}@example.com"
-        try:
-            if running.deliver([event(user_name=name)]).status_code == 200:
-                answered.append(name)
-        except requests.RequestException:
-            pass  # the process is gone, perhaps in the middle of its answer
-
-    with server(SLACK_WEBHOOK_URL=slack.url) as running, ThreadPoolExecutor(8) as pool:
-        work = [pool.submit(deliver, running, n) for n in range(16)]
-        while not answered:
-            time.sleep(0.01)
-        worker = running.worker
-        os.kill(worker, signal.SIGKILL)
-        running.process.kill()
-        for future in work:
-            future.result()
-    shown = json.dumps(slack.messages)
-    assert answered
-    assert all(name in shown for name in answered)
 
 
 def test_flask_run_finds_the_application(slack: SlackStub) -> None:
@@ -134,15 +80,13 @@ def test_what_breaks_the_promise_of_one_process_stops_the_start(
     assert "Listening" not in output
 
 
-def test_no_signal_starts_a_second_process(slack: SlackStub) -> None:
-    with server(SLACK_WEBHOOK_URL=slack.url, **measured()) as running:
-        for signal_number, name in (
-            (signal.SIGTTIN, "TTIN"),
-            (signal.SIGUSR2, "USR2"),
-        ):
-            running.process.send_signal(signal_number)
-            while f"{name} is ignored" not in running.output:
-                time.sleep(0.05)
+def test_nothing_starts_a_second_process(slack: SlackStub) -> None:
+    variables = {"SLACK_WEBHOOK_URL": slack.url, "WEB_CONCURRENCY": "4"}
+    with server(**variables, **measured()) as running:
+        running.process.send_signal(signal.SIGTTIN)
+        wait_until(lambda: "TTIN is ignored" in running.output)
+        running.process.send_signal(signal.SIGUSR2)
+        wait_until(lambda: "USR2 is ignored" in running.output)
         assert running.deliver([event()]).status_code == 200
         assert running.output.count("Booting worker") == 1
         assert running.output.count("Starting gunicorn") == 1
@@ -155,9 +99,8 @@ def test_gunicorn_writes_no_line_for_a_request(slack: SlackStub) -> None:
     with server(SLACK_WEBHOOK_URL=slack.url, **heroku, **measured()) as running:
         running.deliver([])
         running.stop()
-        about_it = [line for line in running.output.splitlines() if "204" in line]
-    assert len(about_it) == 1
-    assert " INFO delivery status=204 " in about_it[0]
+        assert running.output.count(" INFO delivery status=204 ") == 1
+        assert "/api/logs" not in running.output
 
 
 @pytest.mark.parametrize(
