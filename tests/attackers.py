@@ -1,4 +1,4 @@
-"""Attackers without a token: clients that open connections and finish no request."""
+"""Attackers without a token, who finish no request, and good clients beside them."""
 
 import contextlib
 import socket
@@ -6,7 +6,10 @@ import threading
 import time
 from collections.abc import Iterator
 
-from tests.server import Server
+import requests
+
+from tests.events import event
+from tests.server import TOKEN, Server
 
 ONE_BYTE = b"P"
 # A head with a wrong token, whose body never comes.
@@ -14,6 +17,24 @@ SILENT_BODY = (
     b"POST /api/logs HTTP/1.1\r\nHost: x\r\nAuthorization: wrong\r\n"
     b"Content-Length: 1000\r\n\r\n"
 )
+
+# Seconds until an answer, as the README promises; the attacks go on for longer.
+ANSWERED_WITHIN = 10.0
+WELL = [200, 200] * 3
+
+
+def good_answers(running: Server) -> list[int]:
+    """What good clients are answered while an attack goes on: WELL, if all is well."""
+    answers = []
+    for _ in range(3):
+        headers = {"Authorization": TOKEN}
+        url = f"{running.url}/api/logs"
+        delivered = requests.post(
+            url, json=[event()], headers=headers, timeout=ANSWERED_WITHIN
+        )
+        healthy = requests.get(f"{running.url}/healthz", timeout=ANSWERED_WITHIN)
+        answers += [delivered.status_code, healthy.status_code]
+    return answers
 
 
 @contextlib.contextmanager

@@ -1,11 +1,10 @@
-"""Clients at the door that are slow or idle: they hold up nobody, and are told why."""
+"""Connections: what clients may take of time and memory, and what they are told."""
 
 import contextlib
 import http.client
 import json
 import socket
 import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -16,23 +15,108 @@ from connections import (
     ANSWER_TIMEOUT,
     ERRORS,
     IDLE_TIMEOUT,
+    MAX_BODIES,
+    MAX_DRAINED,
     REQUEST_TIMEOUT,
     TOO_SLOW,
     Connection,
     Door,
     ErrorAnswer,
+    Request,
     Unavailable,
 )
+from events import MAX_BODY
 from tests.events import event, success
 from tests.raw_http import assert_well, connect, received, request, statuses
-from tests.server import TOKEN, Server, measured, server
+from tests.server import TOKEN, Server, server
 from tests.slack_stub import Answer, slack_stub
 
+# What is kept of a request, and what is answered, without a network.
 
-@pytest.fixture(scope="module")
-def service() -> Iterator[Server]:
-    with server(SLACK_WEBHOOK_URL="console:", **measured()) as running:
-        yield running
+
+def test_a_body_that_finds_no_memory_is_asked_for_again() -> None:
+    door = Door(lambda authorization: authorization == TOKEN)
+    adjustments = Adjustments(max_request_body_size=MAX_DRAINED)
+    ten_mebibytes = b" " * MAX_BODY
+    whole = request(ten_mebibytes)
+
+    def received_request() -> Request:
+        coming_in = Request(door, False, adjustments)
+        rest = whole
+        while rest:
+            rest = rest[coming_in.received(rest) :]
+        assert coming_in.completed
+        return coming_in
+
+    kept = [received_request() for _ in range(MAX_BODIES // MAX_BODY)]
+    assert not any(fitting.error for fitting in kept)
+    assert received_request().error.code == 503
+    kept[0].close()
+    again = received_request()
+    assert not again.error
+    assert again.get_body_stream().read() == ten_mebibytes
+    again.close()
+    again.close()  # frees nothing twice
+    kept[0] = received_request()
+    assert not kept[0].error
+    assert received_request().error.code == 503
+
+
+class Client:
+    """What an answer sees of its connection; it keeps what is written."""
+
+    def __init__(self) -> None:
+        self.server = self
+        self.adj = Adjustments(ident="test")
+        self.written = b""
+
+    def write_soon(self, data: bytes) -> None:
+        self.written += data
+
+
+@pytest.mark.parametrize("code", ERRORS)
+def test_an_error_is_one_line_that_quotes_nothing(code: int) -> None:
+    client = Client()
+    request_with_error = SimpleNamespace(
+        version="1.1", headers={}, error=Unavailable("quoted")
+    )
+    request_with_error.error.code = code
+    ErrorAnswer(client, request_with_error).service()
+    head, _, body = client.written.decode().partition("\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {code} ")
+    assert body == ERRORS[code] + "\n"
+    assert "quoted" not in head
+    assert ("Retry-After: 1" in head) == (code == 503)
+
+
+def test_each_state_of_a_connection_has_its_time() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        door = Door(lambda _authorization: True)
+        server = SimpleNamespace(active_channels={}, add_task=lambda _: None)
+        connection = Connection(door, server, ours, None, Adjustments(), map={})
+
+        def seconds() -> float:
+            """How long its client has in this state; 0 where it has no limit."""
+            for limit in (REQUEST_TIMEOUT, IDLE_TIMEOUT):
+                if connection.is_overdue(connection.since + limit + 0.1):
+                    assert not connection.is_overdue(connection.since + limit - 0.1)
+                    return limit
+            return 0
+
+        assert seconds() == REQUEST_TIMEOUT  # it has sent nothing yet
+        connection.received(b"GET / HTTP/1.1\r\n")
+        assert seconds() == REQUEST_TIMEOUT
+        connection.received(b"\r\n")
+        assert seconds() == 0  # it waits for us
+        connection.requests.clear()
+        connection._has_answered = True
+        assert seconds() == IDLE_TIMEOUT
+        connection.total_outbufs_len = 1
+        assert seconds() == ANSWER_TIMEOUT
+
+
+# Clients of the running service that are slow or idle.
 
 
 def test_clients_that_do_not_close_hold_up_nobody(service: Server) -> None:
@@ -117,7 +201,7 @@ def slow_slack_answers() -> list[int]:
         return kept(running, [[event()], [event()]], pause=0)
 
 
-def test_a_good_client_s_connection_is_kept(service: Server) -> None:
+def test_a_good_clients_connection_is_kept(service: Server) -> None:
     with ThreadPoolExecutor(2) as pool:
         slow_slack = pool.submit(slow_slack_answers)
         idle = pool.submit(kept, service, [[], [success()]], REQUEST_TIMEOUT + 1.5)
@@ -145,57 +229,3 @@ def test_a_204_leaves_the_connection_as_the_client_wants_it(
             return
         connection.sendall(sent)
         assert statuses(connection.recv(65536)) == [204]
-
-
-class Client:
-    """What an answer sees of its connection; it keeps what is written."""
-
-    def __init__(self) -> None:
-        self.server = self
-        self.adj = Adjustments(ident="test")
-        self.written = b""
-
-    def write_soon(self, data: bytes) -> None:
-        self.written += data
-
-
-@pytest.mark.parametrize("code", ERRORS)
-def test_an_error_is_one_line_that_quotes_nothing(code: int) -> None:
-    client = Client()
-    request_with_error = SimpleNamespace(
-        version="1.1", headers={}, error=Unavailable("quoted")
-    )
-    request_with_error.error.code = code
-    ErrorAnswer(client, request_with_error).service()
-    head, _, body = client.written.decode().partition("\r\n\r\n")
-    assert head.startswith(f"HTTP/1.1 {code} ")
-    assert body == ERRORS[code] + "\n"
-    assert "quoted" not in head
-    assert ("Retry-After: 1" in head) == (code == 503)
-
-
-def test_each_state_of_a_connection_has_its_time() -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        door = Door(lambda _authorization: True)
-        server = SimpleNamespace(active_channels={}, add_task=lambda _: None)
-        connection = Connection(door, server, ours, None, Adjustments(), map={})
-
-        def seconds() -> float:
-            """How long its client has in this state; 0 where it has no limit."""
-            for limit in (REQUEST_TIMEOUT, IDLE_TIMEOUT):
-                if connection.is_overdue(connection.since + limit + 0.1):
-                    assert not connection.is_overdue(connection.since + limit - 0.1)
-                    return limit
-            return 0
-
-        assert seconds() == REQUEST_TIMEOUT  # it has sent nothing yet
-        connection.received(b"GET / HTTP/1.1\r\n")
-        assert seconds() == REQUEST_TIMEOUT
-        connection.received(b"\r\n")
-        assert seconds() == 0  # it waits for us
-        connection.requests.clear()
-        connection._has_answered = True
-        assert seconds() == IDLE_TIMEOUT
-        connection.total_outbufs_len = 1
-        assert seconds() == ANSWER_TIMEOUT
