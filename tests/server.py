@@ -4,6 +4,7 @@ Requests go to it over HTTP, as a client's do.
 """
 
 import os
+import re
 import shlex
 import signal
 import socket
@@ -95,6 +96,8 @@ class Server:
     @property
     def worker(self) -> int:
         """The process id of gunicorn's newest worker."""
+        # The master takes connections before it has a worker.
+        wait_until(lambda: re.search(r"Booting worker with pid: \d+\n", self.output))
         return int(self.output.split("Booting worker with pid: ")[-1].split()[0])
 
     def memory(self, name: str) -> int:
