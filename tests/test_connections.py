@@ -195,7 +195,7 @@ def kept(running: Server, bodies: list[list[object]], pause: float) -> list[int]
 
 
 def slow_slack_answers() -> list[int]:
-    """What a kept connection is answered while Slack is slower than a request may be."""
+    """What a kept connection is answered while Slack is slower than a client may be."""
     with slack_stub() as slack, server(SLACK_WEBHOOK_URL=slack.url) as running:
         slack.script(*[Answer(delay=REQUEST_TIMEOUT + 0.6)] * 2)
         return kept(running, [[event()], [event()]], pause=0)

@@ -48,7 +48,7 @@ def answer_and_output(url: str) -> tuple[requests.Response, str]:
 
 
 def test_503_in_time_whatever_slack_does_and_no_secret_leaks() -> None:
-    """Down, failing, hanging, and answering in drops: all at once, to wait only once."""
+    """Down, failing, hanging, answering in drops: all at once, to wait only once."""
     stop = threading.Event()
     with (
         slack_stub() as failing,

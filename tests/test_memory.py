@@ -86,7 +86,7 @@ def test_bodies_with_the_token_take_a_bounded_memory_together() -> None:
 def assert_bounded(slack: SlackStub, bodies: list[bytes], status: int) -> None:
     """Deliver large bodies at once: each is answered, with this status or 503.
 
-    `deliver` fails if an answer takes over 20 s; on an idle machine it takes 10 at most.
+    `deliver` fails if an answer takes over 20 s; on an idle machine it takes under 10.
     """
     with (
         server(SLACK_WEBHOOK_URL=slack.url) as running,

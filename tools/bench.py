@@ -1,8 +1,9 @@
-"""Benchmarks: `python -m tools.bench` prints a Markdown table of what the service costs.
+"""Benchmarks: `make bench` prints a Markdown table of what the service costs.
 
-The Procfile's own command runs as it does in production; Slack is the stub, in a process of its
-own so that it takes no time from the client's interpreter. Everything stays on loopback. It
-reports and does not judge: the exit code is 0 whatever the figures are.
+The Procfile's own command runs as it does in production. Slack is the stub, in a
+process of its own, so that it takes no time from the client's interpreter. Everything
+stays on loopback. It reports and does not judge: the exit code is 0 whatever the
+figures are.
 """
 
 import json
@@ -40,9 +41,8 @@ from tests.outbox_world import World
 from tests.server import TOKEN, Server, procfile_command, server
 from tests.slack_stub import events_in, slack_stub
 
-TIMEOUT = (
-    30.0  # seconds for any one request, and for the stub's process to start or end
-)
+# Seconds for any one request, and for the stub's process to start or end.
+TIMEOUT = 30.0
 MEBIBYTE = 1024 * 1024  # bytes
 KIBIBYTE = 1024  # bytes, the unit of smaps_rollup
 
@@ -53,9 +53,8 @@ MAX_FORMATTING = 0.3  # seconds
 
 # A lone alert.
 ALERTS = 30
-ALERT_INTERVAL = (
-    1.05  # seconds; longer than the service's own second between two messages
-)
+# Seconds; longer than the service's own second between two messages.
+ALERT_INTERVAL = 1.05
 WARM_UP_ALERTS = 2  # not counted: they open the connections
 MAX_LATENCY_RATIO = 4.0
 
@@ -124,7 +123,7 @@ class Row:
 
 @dataclass(frozen=True)
 class StubPost:
-    """What the stub's process tells of a post: the message's text, and its own answer."""
+    """What the stub's process tells of a post: the message's text, and its answer."""
 
     text: str
     status: int
@@ -161,7 +160,7 @@ def stub_process(interval: float) -> Iterator[StubProcess]:
 
 
 def _run_stub(pipe: "Connection[Any, Any]", interval: float) -> None:
-    """The stub's process: tells its URL, then answers every question until the pipe closes."""
+    """The stub's process: tells its URL, then its posts, until the pipe is closed."""
     with slack_stub(interval) as stub:
         pipe.send(stub.url)
         while True:
@@ -169,12 +168,10 @@ def _run_stub(pipe: "Connection[Any, Any]", interval: float) -> None:
                 pipe.recv()
             except EOFError:
                 return
-            pipe.send(
-                [
-                    StubPost(post.message["text"], post.answer.status)
-                    for post in stub.posts
-                ]
-            )
+            posts = []
+            for post in stub.posts:
+                posts.append(StubPost(post.message["text"], post.answer.status))
+            pipe.send(posts)
 
 
 def _receive(pipe: "Connection[Any, Any]") -> Any:
@@ -224,7 +221,7 @@ def formatting() -> Iterator[Row]:
 
 
 def lone_alerts() -> Iterator[Row]:
-    """The time of a request with one alert, beside a post of the same message to the stub."""
+    """The time of a request with one alert, beside a bare post of its message."""
     with (
         stub_process(interval=0.0) as stub,
         server(SLACK_WEBHOOK_URL=stub.url) as service,
@@ -248,13 +245,14 @@ def lone_alerts() -> Iterator[Row]:
 
 
 def _time_alerts(service: Server, stub: StubProcess) -> tuple[list[float], list[float]]:
-    """Seconds of requests through the service, and of bare posts half-way between them."""
-    to_service, to_stub = requests.Session(), requests.Session()
-    to_service.headers.update(
-        {"Authorization": TOKEN, "Content-Type": "application/json"}
-    )
-    to_stub.headers.update({"Content-Type": "application/json; charset=utf-8"})
-    through, bare = [], []
+    """Seconds of requests through the service, and of bare posts between them."""
+    to_service = requests.Session()
+    to_service.headers["Authorization"] = TOKEN
+    to_service.headers["Content-Type"] = "application/json"
+    to_stub = requests.Session()
+    to_stub.headers["Content-Type"] = "application/json; charset=utf-8"
+    through = []
+    bare = []
     start = time.monotonic()
     for i in range(WARM_UP_ALERTS + ALERTS):
         delivery = json.dumps([event()]).encode()
@@ -282,7 +280,7 @@ def _time_post(session: requests.Session, url: str, body: bytes) -> float:
 
 
 def loads() -> Iterator[Row]:
-    """A burst of alerts, then deliveries without any, and the same service's memory after each."""
+    """A burst of alerts, then deliveries without any, and the memory after each."""
     with (
         stub_process(SLACK_INTERVAL) as stub,
         server(SLACK_WEBHOOK_URL=stub.url, ALERT_DIGEST_SECONDS="0") as service,
@@ -341,14 +339,14 @@ def burst(service: Server, stub: StubProcess) -> Iterator[Row]:
 
 
 def storms() -> Iterator[Row]:
-    """A minute of five failed logins a second, with a digest and without, side by side."""
+    """A minute of five failed logins a second, with a digest and without, at once."""
     with ThreadPoolExecutor(2) as pool:
         (seconds, texts), (_, without) = pool.map(_storm, ("600", "0"))
     shown = sum(events_in(text) for text in texts)
     p99 = _percentile(seconds, 99)
-    what = f"Storm: {STORM_DELIVERIES} failures in {STORM_DELIVERIES * STORM_INTERVAL:.0f} s,"
+    lasted = STORM_DELIVERIES * STORM_INTERVAL
     yield Row(
-        f"{what} messages",
+        f"Storm: {STORM_DELIVERIES} failures in {lasted:.0f} s, messages",
         f"{len(texts)} messages, {shown} events shown",
         f"without a digest {len(without)} messages",
         f"{len(texts) / len(without):.2f}",
@@ -360,7 +358,7 @@ def storms() -> Iterator[Row]:
 
 
 def _storm(digest_seconds: str) -> tuple[list[float], list[str]]:
-    """The seconds that each answer took, and the texts of the messages that were shown."""
+    """The seconds that each answer took, and the texts of the messages shown."""
 
     def deliver(_: int) -> float:
         started = time.monotonic()
@@ -419,14 +417,16 @@ def masses() -> Iterator[Row]:
             server(SLACK_WEBHOOK_URL=stub.url) as service,
             ThreadPoolExecutor(8) as pool,
         ):
-            most, started = 0.0, time.monotonic()
+            most = 0.0
+            started = time.monotonic()
             for n in range(MASS_DELIVERIES):
                 _sleep_until(started + n * MASS_SECONDS / MASS_DELIVERIES)
                 pool.submit(service.deliver, [event() for _ in range(MASS_EVENTS)])
                 if n % 20 == 0:
                     most = max(most, sum(_memory(service, "Pss")))
         texts = [post.text for post in stub.posts() if post.status == 200]
-    shown, sent = sum(map(events_in, texts)), MASS_DELIVERIES * MASS_EVENTS
+    shown = sum(events_in(text) for text in texts)
+    sent = MASS_DELIVERIES * MASS_EVENTS
     yield Row(
         f"{sent:,} alerts within {MASS_SECONDS:.0f} s, events",
         f"{shown:,} shown in {len(texts)} messages",
@@ -484,7 +484,10 @@ def _time_good_deliveries(service: Server) -> list[float]:
 
 
 def _deliver_as_auth0(service: Server, body: list[dict[str, Any]]) -> int:
-    """Deliver until the answer is a 2xx; returns the number of attempts, 0 for giving up."""
+    """Deliver until the answer is a 2xx; returns how many attempts it took.
+
+    0 means that it was given up.
+    """
     for attempt in range(1, MAX_ATTEMPTS + 1):
         response = service.deliver(body)
         if response.ok:
@@ -494,18 +497,17 @@ def _deliver_as_auth0(service: Server, body: list[dict[str, Any]]) -> int:
 
 
 def throughput(service: Server) -> Iterator[Row]:
-    """Deliveries without alerts per second, beside a bare Flask view in the same gunicorn."""
+    """Deliveries without alerts per second, beside a bare Flask view in gunicorn."""
     command = [*procfile_command()[:-1], "tools.bench_bare:app"]
     with server(command) as bare:
         for size in DELIVERY_SIZES:
             body = json.dumps([success() for _ in range(size)]).encode()
             pairs = _interleave(service.port, bare.port, body)
             ratio = statistics.median(ours / theirs for ours, theirs in pairs)
-            ours, theirs = (
-                statistics.median(rates) for rates in zip(*pairs, strict=True)
-            )
+            ours = statistics.median(ours for ours, _ in pairs)
+            theirs = statistics.median(theirs for _, theirs in pairs)
             yield Row(
-                f"No alert, {size} event{'s' if size > 1 else ''} ({len(body)} bytes) a delivery",
+                f"No alert, {size} event(s) ({len(body)} bytes) a delivery",
                 f"{ours:,.0f} requests/s, {ours * size:,.0f} events/s",
                 f"bare view {theirs:,.0f} requests/s",
                 f"{ratio:.2f}",
@@ -534,11 +536,12 @@ def _interleave(
 
 
 def _rate(port: int, body: bytes, seconds: float) -> float:
-    """Requests per second over some keep-alive connections, each of which waits for its answer."""
+    """Requests per second over some connections, each of which waits for its answer."""
     counts = [0] * CONNECTIONS
     head = (
-        f"POST /api/logs HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAuthorization: {TOKEN}\r\n"
-        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+        f"POST /api/logs HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+        f"Authorization: {TOKEN}\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n"
     )
     request = head.encode() + body
     started = time.perf_counter()
@@ -572,11 +575,12 @@ def _read_204(connection: socket.socket) -> None:
 
 def memory_row(when: str, service: Server) -> Row:
     """The memory of the service's processes: PSS, which counts what they share once."""
-    shares, residents = _memory(service, "Pss"), _memory(service, "Rss")
+    shares = _memory(service, "Pss")
+    residents = [f"{resident:.0f}" for resident in _memory(service, "Rss")]
     return Row(
         f"Memory {when}, PSS of master + worker",
         f"{sum(shares):.0f} MiB",
-        f"RSS {' + '.join(f'{resident:.0f}' for resident in residents)} MiB",
+        f"RSS {' + '.join(residents)} MiB",
         "",
         f"< {MAX_MEMORY:g} MiB",
         sum(shares) < MAX_MEMORY,
@@ -587,11 +591,13 @@ def _memory(service: Server, name: str) -> list[float]:
     """A figure of the smaps_rollup of each of the service's processes, in MiB."""
     pid = service.process.pid
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    rollups = [
-        Path(f"/proc/{one}/smaps_rollup").read_text() for one in (pid, *children)
-    ]
-    kibibytes = [re.search(rf"^{name}: +(\d+) kB$", rollup, re.M) for rollup in rollups]
-    return [int(found[1]) * KIBIBYTE / MEBIBYTE for found in kibibytes if found]
+    figures = []
+    for process in (pid, *children):
+        rollup = Path(f"/proc/{process}/smaps_rollup").read_text()
+        found = re.search(rf"^{name}: +(\d+) kB$", rollup, re.M)
+        if found:
+            figures.append(int(found[1]) * KIBIBYTE / MEBIBYTE)
+    return figures
 
 
 def _percentile(values: Sequence[float], percent: int) -> float:
