@@ -94,9 +94,8 @@ NOT_FOUND = [
     request(b"", path=b"/api/logs/%00%ff%0d%0aX:y"),
     request(b"", method=b"CONNECT", path=b"localhost:22"),
 ]
-ODD_REQUESTS: list[
-    tuple[bytes, list[int]]
-] = [  # and the statuses they are answered with
+# And the statuses that they are answered with.
+ODD_REQUESTS: list[tuple[bytes, list[int]]] = [
     *((sent, [400]) for sent in BAD_REQUESTS),
     *((sent, []) for sent in CUT_SHORT),
     *((sent, [404]) for sent in NOT_FOUND),

@@ -72,9 +72,8 @@ class SlackStub:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
-                answer = stub._record(
-                    self.path, json.loads(body), self.client_address[1]
-                )
+                port = self.client_address[1]
+                answer = stub._record(self.path, json.loads(body), port)
                 stub.released.wait(answer.delay)
                 if answer.drop:
                     self.close_connection = True
@@ -115,11 +114,11 @@ class SlackStub:
     @property
     def titles(self) -> list[str]:
         """The titles of all attachments that the channel shows."""
-        return [
-            a["title"]
-            for message in self.messages
-            for a in message.get("attachments", [])
-        ]
+        found = []
+        for message in self.messages:
+            for attachment in message.get("attachments", []):
+                found.append(attachment["title"])
+        return found
 
     def _record(self, path: str, message: dict[str, Any], port: int) -> Answer:
         now = time.monotonic()

@@ -133,9 +133,14 @@ def test_status_can_tell_of_silence(
     ],
 )
 def test_every_answer_is_wsgi_and_http(
-    webhook: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch,
-    method: str, path: str, body: Any, slack_says: dict[str, Any], status: int,
-) -> None:  # fmt: skip
+    webhook: responses.RequestsMock,
+    monkeypatch: pytest.MonkeyPatch,
+    method: str,
+    path: str,
+    body: Any,
+    slack_says: dict[str, Any],
+    status: int,
+) -> None:
     """wsgiref.validate raises AssertionError, as for a 204 with a Content-Type."""
     webhook.replace("POST", WEBHOOK, **slack_says)
     data = b"" if body is None else json.dumps(body).encode()

@@ -107,9 +107,11 @@ def test_the_token_opens_as_it_is_and_after_bearer(
     ],
 )
 def test_401_for_anything_else_and_the_body_is_never_parsed(
-    client: FlaskClient, webhook: responses.RequestsMock, authorization: str | None,
+    client: FlaskClient,
+    webhook: responses.RequestsMock,
+    authorization: str | None,
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setattr(
         deliveries, "EventReader", lambda _body: pytest.fail("the body was parsed")
     )
@@ -184,9 +186,10 @@ def test_retry_after_passes_on_what_slack_said(
 
 
 def test_what_joins_the_digest_is_answered_200_with_when_it_goes_out(
-    webhook: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch,
+    webhook: responses.RequestsMock,
+    monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
-) -> None:  # fmt: skip
+) -> None:
     monkeypatch.setattr(outbox, "INTERVAL", 0.0)
     client = create_app(SETTINGS).test_client()
     for _ in range(BURST):

@@ -4,7 +4,6 @@ import csv
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -271,12 +270,15 @@ def test_alert_ignore_silences_by_description(
     assert is_alert(event, ignore="Password is too common") == alerted
 
 
+REFRESH = r"^Unknown or invalid refresh token.*\[type: ferrt\]$"
+
+
 @pytest.mark.parametrize(
     ("event", "ignore", "alerted"),
     [
         (
             {"type": "ferrt", "description": "Unknown or invalid refresh token."},
-            ...,
+            REFRESH,
             False,
         ),
         (
@@ -284,13 +286,13 @@ def test_alert_ignore_silences_by_description(
                 "type": "ferrt",
                 "description": "Unknown or invalid refresh token: " + "x" * 5000,
             },
-            ...,
+            REFRESH,
             False,
         ),
-        ({"type": "ferrt", "description": "Refresh token is expired."}, ..., True),
+        ({"type": "ferrt", "description": "Refresh token is expired."}, REFRESH, True),
         (
             {"type": "fertft", "description": "Unknown or invalid refresh token."},
-            ...,
+            REFRESH,
             True,
         ),
         ({"type": "fs"}, r"^Failed Signup \[type: fs\]$", False),
@@ -300,10 +302,9 @@ def test_alert_ignore_silences_by_description(
     ],
 )
 def test_alert_ignore_sees_the_title_as_slack_shows_it(
-    event: Event, ignore: Any, alerted: bool
+    event: Event, ignore: str, alerted: bool
 ) -> None:
-    refresh = r"^Unknown or invalid refresh token.*\[type: ferrt\]$"
-    assert is_alert(event, ignore=refresh if ignore is ... else ignore) == alerted
+    assert is_alert(event, ignore=ignore) == alerted
 
 
 @pytest.mark.parametrize(

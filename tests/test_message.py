@@ -903,8 +903,8 @@ def test_the_headline_names_the_tenant_that_all_share(
 
 
 def test_the_headline_names_limits_first_and_then_the_most_frequent() -> None:
-    counts = {"fp": 143, "limit_wc": 12}
-    many = [event(type=code) for code, count in counts.items() for _ in range(count)]
+    many = [event(type="fp") for _ in range(143)]
+    many += [event(type="limit_wc") for _ in range(12)]
     assert text(*many) == (
         "*155 events* in acme: 12 × Blocked Account: Failed Logins,"
         " 143 × Failed Login (Incorrect Password)"
@@ -1147,10 +1147,24 @@ long_texts = st.builds(
     st.sampled_from([1, 1, 40, 500]),
 )
 keys = [
-    "description", "date", "client_id", "client_name", "user_id", "user_name",
-    "connection", "ip", "user_agent", "hostname", "tenant_name", "environment_name",
-    "log_id", "details", "audience", "location_info", "organization_name",
-]  # fmt: skip
+    "description",
+    "date",
+    "client_id",
+    "client_name",
+    "user_id",
+    "user_name",
+    "connection",
+    "ip",
+    "user_agent",
+    "hostname",
+    "tenant_name",
+    "environment_name",
+    "log_id",
+    "details",
+    "audience",
+    "location_info",
+    "organization_name",
+]
 details = st.dictionaries(
     st.sampled_from(
         ["error", "errorMsg", "request", "limit", "qs", "body", "to", "failure_details"]
@@ -1203,16 +1217,17 @@ def number(text: str) -> int:
 
 def texts(message: Any) -> list[str]:
     """All strings in a message but the links, which the service makes itself."""
-    if isinstance(message, dict):
-        return [
-            t
-            for key, value in message.items()
-            if key != "title_link"
-            for t in texts(value)
-        ]
+    if isinstance(message, str):
+        return [message]
+    values: list[Any] = []
     if isinstance(message, list):
-        return [text for value in message for text in texts(value)]
-    return [message] if isinstance(message, str) else []
+        values = message
+    if isinstance(message, dict):
+        values = [value for key, value in message.items() if key != "title_link"]
+    found = []
+    for value in values:
+        found += texts(value)
+    return found
 
 
 def check(message: Message, events: int) -> None:

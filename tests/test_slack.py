@@ -198,9 +198,12 @@ def test_no_connection_is_used_that_was_idle_for_long() -> None:
     ],
 )
 def test_only_the_url_authenticates_and_no_netrc(
-    slack: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
-    url: str, authorization: str | None,
-) -> None:  # fmt: skip
+    slack: responses.RequestsMock,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    url: str,
+    authorization: str | None,
+) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("default login someone password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
@@ -293,9 +296,11 @@ def test_a_wrong_variable_is_named_and_not_quoted(
 
 @pytest.mark.parametrize("content", ["no certificate", None])
 def test_a_proper_ca_bundle_is_not_blamed_for_other_failures(
-    slack: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+    slack: responses.RequestsMock,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
     content: str | None,
-) -> None:  # fmt: skip
+) -> None:
     bundle = tmp_path / "bundle.pem"
     if content is None:
         bundle.mkdir()
