@@ -10,12 +10,12 @@ from message import Message, build_message
 from slack import Verdict
 from tests.events import event
 
-EVERYTHING = Router([read_filter("*")[0]])
+EVERYTHING = Router({"": read_filter("*")[0]})
 
 
 def message(*events: dict[str, Any], **options: Any) -> Message:
     routed = EVERYTHING.route([event["data"] for event in events])
-    return build_message(routed.by_channel[0], **options)
+    return build_message(routed.by_channel[""], **options)
 
 
 def lines(shown: Message) -> list[str]:

@@ -302,7 +302,7 @@ def test_a_log_id_cannot_forge_a_log_line(
     log = capsys.readouterr().out
     (line,) = [line for line in log.splitlines() if "FORGED" in line]
     assert " ERROR message " in line
-    assert "make a new one in Slack and set SLACK_WEBHOOK_URL" in line
+    assert "make a new one in Slack, and set this channel's" in line
 
 
 # Whatever is sent.

@@ -92,7 +92,7 @@ def test_the_examples_of_alert_ignore(
     chosen, _ = read_filter("", ignore)
     for samples, count in ((silenced, 0), (alerted, len(alerted))):
         events = [{"type": code, "description": text} for code, text in samples]
-        assert Router([chosen]).route(events).counts.total() == count
+        assert Router({"": chosen}).route(events).counts.total() == count
 
 
 WHO = {
@@ -126,7 +126,7 @@ def test_the_examples_of_silence_by_who(
     chosen, warnings = read_filter("", ignore)
     assert not warnings
     fp = {"type": "fp", **WHO}
-    routed = Router([chosen]).route([{**fp, **silenced}, {**fp, **alerted}])
+    routed = Router({"": chosen}).route([{**fp, **silenced}, {**fp, **alerted}])
     assert (routed.counts.total(), routed.ignored) == (1, 1)
 
 
@@ -142,7 +142,7 @@ def test_the_example_of_what_administrators_do() -> None:
         {"type": "sapi", "description": "Update a client"},
         {"type": "fp", "description": "Wrong email or password."},
     ]
-    routed = Router([chosen]).route(events)
+    routed = Router({"": chosen}).route(events)
     assert routed.counts == {"sapi": 2, "fp": 1}
 
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from alerts import Alert
+from alerts import MAX_KEPT, Alert
 from events import Event
-from filters import MAX_NEW, MAX_KEPT, Router, group_of, read_filter
+from filters import MAX_NEW, Router, group_of, read_filter
 from log_types import NAMES
 
 # All codes that Auth0 documents (August 2026), their official names, and the group that
@@ -22,8 +22,8 @@ LOG_TYPES = list(
 def alerts(events: list[Event], types: str = "", ignore: str = "") -> list[Alert]:
     """The alerts among the events under one filter."""
     chosen, _ = read_filter(types, ignore)
-    (found,) = Router([chosen]).route(events).by_channel
-    return found
+    routed = Router({"": chosen}).route(events)
+    return routed.by_channel.get("", [])
 
 
 def alert_types(types: str = "", ignore: str = "") -> set[str]:
@@ -179,7 +179,7 @@ def test_a_code_of_any_length_is_judged() -> None:
 def test_a_log_type_newer_than_the_list_is_named_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    router = Router([read_filter()[0], read_filter("limit")[0]])
+    router = Router({"first": read_filter()[0], "SECURITY": read_filter("limit")[0]})
     codes = ("fp", "new_thing_failed", "New.thing", "x" * 999)
     for _ in range(3):
         router.route([{"type": code} for code in codes])
@@ -330,24 +330,35 @@ def test_an_expression_that_matches_everything_is_an_error(ignore: str) -> None:
 
 
 def test_each_event_goes_to_every_channel_whose_filter_takes_it() -> None:
-    filters = [read_filter()[0], read_filter("limit,s")[0], read_filter("w")[0]]
+    router = Router(
+        {
+            "usual": read_filter()[0],
+            "limits": read_filter("limit,s")[0],
+            "warnings": read_filter("w")[0],
+        }
+    )
     codes = ["fp", "limit_wc", "s", "depnote", "sce"]
-    routed = Router(filters).route({"type": code} for code in codes)
-    found = [[alert.code for alert in alerts] for alerts in routed.by_channel]
-    assert found == [["fp", "limit_wc"], ["limit_wc", "s"], []]
+    routed = router.route({"type": code} for code in codes)
+    found = {}
+    for channel, taken in routed.by_channel.items():
+        found[channel] = [alert.code for alert in taken]
+    assert found == {"usual": ["fp", "limit_wc"], "limits": ["limit_wc", "s"]}
     assert (routed.counts.total(), routed.ignored) == (3, 0)
 
 
 def test_an_event_is_read_once_for_all_channels() -> None:
-    both = Router([read_filter()[0], read_filter()[0]])
-    (first,), (second,) = both.route([{"type": "fp"}]).by_channel
+    both = Router({"first": read_filter()[0], "second": read_filter()[0]})
+    routed = both.route([{"type": "fp"}])
+    (first,) = routed.by_channel["first"]
+    (second,) = routed.by_channel["second"]
     assert first is second
 
 
 def test_ignored_is_what_no_channel_takes_because_of_alert_ignore() -> None:
     quiet, _ = read_filter("failure", "^Noise")
     limits, _ = read_filter("limit", "^Noise")
-    router = Router([quiet, limits, read_filter("fu,w")[0]])
+    others, _ = read_filter("fu,w")
+    router = Router({"quiet": quiet, "limits": limits, "others": others})
     routed = router.route(
         [
             {"type": "fp", "description": "Noise"},
@@ -357,7 +368,9 @@ def test_ignored_is_what_no_channel_takes_because_of_alert_ignore() -> None:
             {"type": "fp", "description": "News"},
         ]
     )
-    assert [len(alerts) for alerts in routed.by_channel] == [1, 0, 1]
+    assert set(routed.by_channel) == {"quiet", "others"}
+    assert [alert.description for alert in routed.by_channel["quiet"]] == ["News"]
+    assert [alert.code for alert in routed.by_channel["others"]] == ["fu"]
     assert (routed.counts.total(), routed.ignored) == (2, 2)
 
 
@@ -429,7 +442,7 @@ def test_alert_ignore_silences_by_who(ignore: str, silenced: bool) -> None:
 def test_what_an_event_does_not_have_has_no_line() -> None:
     ignore = "Tenant:|Client:|User:|Connection:|IP:"
     chosen = replace(read_filter()[0], ignore=re.compile(ignore, re.MULTILINE))
-    routed = Router([chosen]).route([{"type": "fp"}, {"type": "fp", "ip": "::1"}])
+    routed = Router({"": chosen}).route([{"type": "fp"}, {"type": "fp", "ip": "::1"}])
     assert (routed.counts.total(), routed.ignored) == (1, 1)
 
 

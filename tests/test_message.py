@@ -25,12 +25,12 @@ from message import (
 )
 from tests.events import event
 
-EVERYTHING = Router([read_filter("*")[0]])
+EVERYTHING = Router({"": read_filter("*")[0]})
 LOGS = "https://manage.auth0.com/dashboard/eu/acme/logs/"
 
 
 def alerts(*events: dict[str, Any]) -> list[Alert]:
-    return EVERYTHING.route([event["data"] for event in events]).by_channel[0]
+    return EVERYTHING.route([event["data"] for event in events]).by_channel[""]
 
 
 def payload(*events: dict[str, Any], **options: Any) -> dict[str, Any]:

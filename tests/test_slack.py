@@ -97,6 +97,7 @@ def test_posts_the_message_as_json(slack: responses.RequestsMock) -> None:
         (410, "channel_is_archived", Verdict.REFUSED, "channel_is_archived"),
         (429, "", Verdict.UNAVAILABLE, "Slack's rate limit is reached"),
         (500, "rollup_error", Verdict.UNAVAILABLE, "Slack failed: rollup_error"),
+        (408, "", Verdict.UNAVAILABLE, "Slack failed: HTTP 408"),
         (503, "\xff<html>", Verdict.UNAVAILABLE, "Slack failed: HTTP 503"),
     ],
 )
@@ -341,9 +342,15 @@ def test_an_empty_variable_is_not_blamed(
         (Outcome(Verdict.REFUSED, "no_service", 404), "make a new one"),
         (Outcome(Verdict.REFUSED, "channel_is_archived", 410), "another one"),
         (Outcome(Verdict.REFUSED, "action_prohibited", 403), "admin"),
-        (Outcome(Verdict.REFUSED, "new_word", 404), "check SLACK_WEBHOOK_URL (copy"),
+        (
+            Outcome(Verdict.REFUSED, "new_word", 404),
+            "check this channel's SLACK_WEBHOOK_URL (copy",
+        ),
         (Outcome(Verdict.REFUSED, "HTTP 404", 404), "look at what answered there"),
-        (Outcome(Verdict.REFUSED, "HTTP 302", 302), "check SLACK_WEBHOOK_URL (copy"),
+        (
+            Outcome(Verdict.REFUSED, "HTTP 302", 302),
+            "check this channel's SLACK_WEBHOOK_URL (copy",
+        ),
         (Outcome(Verdict.MALFORMED, "HTTP 400", 400), "look at what answered there"),
         (Outcome(Verdict.MALFORMED, "no_text", 400), "report this as a bug"),
         (Outcome(Verdict.MALFORMED, "internal error (X)"), "report this as a bug"),

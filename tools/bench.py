@@ -206,11 +206,11 @@ def formatting() -> Iterator[Row]:
         [event(user_name=f"user{n}") for n in range(FORMATTED_EVENTS)]
     ).encode()
     events = list(EventReader(delivery))
-    router = Router([read_filter()[0]])
+    router = Router({"": read_filter()[0]})
     seconds = []
     for _ in range(FORMATTING_ROUNDS):
         started = time.perf_counter()
-        build_message(router.route(events).by_channel[0])
+        build_message(router.route(events).by_channel[""])
         seconds.append(time.perf_counter() - started)
     yield Row(
         f"{FORMATTED_EVENTS:,} events to a message",
@@ -266,9 +266,9 @@ def _time_alerts(service: Server, stub: StubProcess) -> tuple[list[float], list[
 
 def _message_of(delivery: bytes) -> bytes:
     """The message that the service posts for a delivery."""
-    router = Router([read_filter()[0]])
+    router = Router({"": read_filter()[0]})
     events = list(EventReader(delivery))
-    return encode(build_message(router.route(events).by_channel[0]))
+    return encode(build_message(router.route(events).by_channel[""]))
 
 
 def _time_post(session: requests.Session, url: str, body: bytes) -> float:

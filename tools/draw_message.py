@@ -48,7 +48,7 @@ def events(count: int, **data: Any) -> list[dict[str, Any]]:
 
 def messages() -> list[Message]:
     """One message for a lone event, and one for a flood."""
-    router = Router([read_filter()[0]])
+    router = Router({"": read_filter()[0]})
     details = {
         "action_name": "enrich-profile",
         "action_error": {
@@ -69,7 +69,7 @@ def messages() -> list[Message]:
         *events(143, **wrong, user_name=users, ip=addresses),
         *events(12, type="limit_wc", description=blocked),
     ]
-    return [build_message(router.route(sent).by_channel[0]) for sent in (lone, flood)]
+    return [build_message(router.route(sent).by_channel[""]) for sent in (lone, flood)]
 
 
 def as_slack_says_it(date: re.Match[str]) -> str:
