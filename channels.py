@@ -28,11 +28,11 @@ class Channels:
 
     def __init__(self, settings: Sequence[ChannelSettings]) -> None:
         self.settings = _by_label(settings)
-        posts: dict[str, Post] = {}
+        posts = {}
         for label, channel in self.settings.items():
             posts[label] = _post_to(channel, label)
         self.health = Health(posts)
-        self._outboxes: dict[str, Outbox] = {}
+        self._outboxes = {}
         for label in self.settings:
             self._outboxes[label] = self._make_outbox(label)
 
@@ -44,7 +44,7 @@ class Channels:
         Returns by the deadline, a time of time.monotonic(). Each channel that gets alerts
         has a delivery then, with its outcome.
         """
-        deliveries: dict[str, Delivery] = {}
+        deliveries = {}
         for label, for_channel in alerts.items():
             outbox = self._outboxes[label]
             deliveries[label] = outbox.put(for_channel, deadline)
@@ -68,15 +68,18 @@ class Channels:
 
     def is_sending(self) -> bool:
         """Whether something is collected that can still be posted."""
-        return any(outbox.is_sending() for outbox in self._outboxes.values())
+        for outbox in self._outboxes.values():
+            if outbox.is_sending():
+                return True
+        return False
 
     def close(self, seconds: float) -> None:
         """Stop, and wait so long at most; what is not posted then is logged as lost."""
-        end = time.monotonic() + seconds
         self.stop()
+        end = time.monotonic() + seconds
         for outbox in self._outboxes.values():
-            left = max(end - time.monotonic(), 0)
-            outbox.close(left)
+            left = end - time.monotonic()
+            outbox.close(max(left, 0))
 
     def _make_outbox(self, label: str) -> Outbox:
         channel = self.settings[label]
@@ -94,12 +97,19 @@ def _by_label(settings: Sequence[ChannelSettings]) -> dict[str, ChannelSettings]
     """The channels by what they are called in answers and in the log."""
     if len(settings) == 1:
         return {"": settings[0]}
-    return {channel.name or "first": channel for channel in settings}
+    labelled = {}
+    for channel in settings:
+        label = channel.name or "first"
+        labelled[label] = channel
+    return labelled
 
 
 def build_for(channel: ChannelSettings, alerts: Sequence[Alert], **how: Any) -> Message:
     """The message of some alerts, with what the channel may show of them."""
-    shown = [mask_alert(alert, channel.fields) for alert in alerts]
+    shown = []
+    for alert in alerts:
+        masked = mask_alert(alert, channel.fields)
+        shown.append(masked)
     return build_message(shown, channel.fields, **how)
 
 

@@ -50,13 +50,18 @@ class OneLineFormatter(logging.Formatter):
 
 def types_of(counts: Counter[str]) -> str:
     """The most frequent log types with their counts, as in `fp:12,limit_wc:1`."""
-    types = [f"{code}:{count}" for code, count in counts.most_common(MAX_TYPES)]
+    types = []
+    for code, count in counts.most_common(MAX_TYPES):
+        types.append(f"{code}:{count}")
     return ",".join(types)
 
 
 def facts(values: Mapping[str, object]) -> str:
     """As `name=value name=value`, without what is None."""
-    said = [f"{name}={value}" for name, value in values.items() if value is not None]
+    said = []
+    for name, value in values.items():
+        if value is not None:
+            said.append(f"{name}={value}")
     return " ".join(said)
 
 

@@ -150,11 +150,7 @@ def _payload(text: str, attachments: list[Json]) -> Json:
     return payload
 
 
-def _counts_only(
-    alerts: Sequence[Alert],
-    digest: bool,
-    changes: Changes,
-) -> Message:
+def _counts_only(alerts: Sequence[Alert], digest: bool, changes: Changes) -> Message:
     """The message that says how many events there were of which log types."""
     known = []
     for alert in alerts:
@@ -174,9 +170,7 @@ def _counts_only(
 
 
 def _changes(
-    alerts: Sequence[Alert],
-    news: Collection[str],
-    before: Mapping[str, int],
+    alerts: Sequence[Alert], news: Collection[str], before: Mapping[str, int]
 ) -> Changes:
     """Which log types stand out as news among the others, and which surged."""
     codes = set(map(_code, alerts))
@@ -186,11 +180,7 @@ def _changes(
     return Changes(news_here, before)
 
 
-def _headline(
-    alerts: Sequence[Alert],
-    counts: Counts,
-    digest: bool,
-) -> str:
+def _headline(alerts: Sequence[Alert], counts: Counts, digest: bool) -> str:
     """The message's `text`, which is the phone's notification too."""
     what = f"*{len(alerts):,} events*"
     details = f": {counts.text}"
@@ -210,11 +200,7 @@ def _headline(
     return headline
 
 
-def _counts(
-    alerts: Sequence[Alert],
-    changes: Changes,
-    room: int,
-) -> Counts:
+def _counts(alerts: Sequence[Alert], changes: Changes, room: int) -> Counts:
     """The log types with their counts: those that have room, and the others in one."""
     texts = []
     named = []
@@ -347,10 +333,7 @@ def _split_kind(kind: Group, most: int) -> list[Group]:
     return groups
 
 
-def _split(
-    alerts: Sequence[Alert],
-    likeness: Callable[[Alert], object],
-) -> list[Group]:
+def _split(alerts: Sequence[Alert], likeness: Callable[[Alert], object]) -> list[Group]:
     """The alerts in groups, each of those that are alike."""
     groups: dict[object, Group] = {}
     for alert in alerts:
@@ -362,10 +345,7 @@ def _split(
 # The attachments.
 
 
-def _layouts(
-    alerts: Sequence[Alert],
-    fields: Sequence[str],
-) -> Iterator[Layout]:
+def _layouts(alerts: Sequence[Alert], fields: Sequence[str]) -> Iterator[Layout]:
     """How the attachments may look, from the fullest to what fits in any case."""
     labels: dict[str, Label] = {}
     for field in fields:
@@ -432,12 +412,7 @@ def _are_alike(group: Group) -> bool:
     return len(descriptions) == 1
 
 
-def _title(
-    words: str,
-    code: str,
-    count: int,
-    room: int,
-) -> str:
+def _title(words: str, code: str, count: int, room: int) -> str:
     """What happened, the log type, and how often: `Wrong password. [type: fp] ×4`."""
     code = markup.fit(code, room // 2)
     ending = f" [type: {code}]"
@@ -446,11 +421,7 @@ def _title(
     return markup.fit(words, room - len(ending)) + ending
 
 
-def _fallback(
-    title: str,
-    texts: list[str],
-    fields: dict[str, Json],
-) -> str:
+def _fallback(title: str, texts: list[str], fields: dict[str, Json]) -> str:
     """The attachment as plain text: IRC bridges, screen readers and some phones."""
     parts = [title]
     for text in texts:
@@ -532,11 +503,7 @@ def _fields(group: Group, layout: Layout) -> dict[str, Json]:
     return fields
 
 
-def _field(
-    title: str,
-    text: str,
-    is_wide: bool,
-) -> Json:
+def _field(title: str, text: str, is_wide: bool) -> Json:
     is_short = not is_wide and len(text) <= MAX_SHORT
     return {"title": title, "value": text, "short": is_short}
 
@@ -571,12 +538,7 @@ def _not_said(causes: Counter[Value], description: str) -> Counter[Value]:
     return unsaid
 
 
-def _most_frequent(
-    name: str,
-    values: Counter[Value],
-    events: int,
-    room: int,
-) -> str:
+def _most_frequent(name: str, values: Counter[Value], events: int, room: int) -> str:
     """The most frequent values, with how often, and then how many others there are.
 
     A value that all events have needs no count: the title says how many they are.
@@ -595,11 +557,7 @@ def _most_frequent(
     return ", ".join(texts)
 
 
-def _value(
-    name: str,
-    value: Value,
-    room: int,
-) -> str:
+def _value(name: str, value: Value, room: int) -> str:
     """A value as code; as two, which share the room, for a client's name and its id."""
     if name != "Client":
         value = (" ".join(value),)

@@ -157,13 +157,13 @@ def test_at_a_stop_all_channels_post_what_they_have_collected(
 
 
 def test_retry_after_is_of_the_channel_that_is_not_ready(
-    slack: responses.RequestsMock,
+    webhooks: responses.RequestsMock,
 ) -> None:
-    two = client()
+    two = two_channels()
     for _ in range(BURST):
         deliver(two, event())
     deliver(two, event(type="limit_wc"))
-    slack.replace("POST", SECURITY, status=429, headers={"Retry-After": "30"})
+    webhooks.replace("POST", SECURITY, status=429, headers={"Retry-After": "30"})
     response = deliver(two, event(type="limit_wc"))  # the first channel collects it
     assert response.status_code == 503
     assert response.text.startswith("channel SECURITY: Slack's rate limit is reached")
