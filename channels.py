@@ -68,10 +68,7 @@ class Channels:
 
     def is_sending(self) -> bool:
         """Whether something is collected that can still be posted."""
-        for outbox in self._outboxes.values():
-            if outbox.is_sending():
-                return True
-        return False
+        return any(outbox.is_sending() for outbox in self._outboxes.values())
 
     def close(self, seconds: float) -> None:
         """Stop, and wait so long at most; what is not posted then is logged as lost."""
