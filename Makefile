@@ -1,11 +1,14 @@
 # Everything runs from .venv, which is made here and nowhere else: Python and make are enough.
 PYTHON ?= python3
 
+export PORT_IN_USE = import os, socket; \
+  socket.create_connection(("localhost", int(os.environ.get("FLASK_RUN_PORT", 3000))))
+
 .PHONY: run test check bench picture
 
 run: .venv/run .env
-	@.venv/bin/flask run || { code=$$?; \
-	  echo "If the port is in use, try: FLASK_RUN_PORT=3001 make run" >&2; exit $$code; }
+	@.venv/bin/flask run || { code=$$?; .venv/bin/python -c "$$PORT_IN_USE" 2> /dev/null && \
+	  echo "The port is in use. Try: FLASK_RUN_PORT=3001 make run" >&2; exit $$code; }
 
 # make test ARGS=tests/test_x.py runs that file alone, without measuring coverage.
 test: .venv/test

@@ -264,8 +264,8 @@ def read_fields(value: str = "", variable: str = "SLACK_FIELDS") -> tuple[str, .
     for name in names:
         if name not in FIELDS:
             raise ValueError(
-                f"{variable} has the field {name!r}: give none alone, or a"
-                f" comma-separated list of {', '.join(FIELDS)}"
+                f"{variable} has {name!r}, which is no field: give none alone, or a"
+                f" list of {', '.join(FIELDS)}, separated by commas"
             )
     return tuple(names) or DEFAULT_FIELDS
 
@@ -358,8 +358,15 @@ def _best_text(objects: dict[str, dict[str, Any]], places: list[Place]) -> str:
 
 
 def _code(log_type: str) -> str:
-    """A log type's code without what is not in one, and what would format it."""
-    return _NOT_IN_A_CODE.sub("", clean(log_type))[:MAX_CODE].strip("_-") or "unknown"
+    """A log type's code without what is not in one, and what would format it.
+
+    What is left must not pass for another log type: `:fp:` is not `fp`.
+    """
+    code = _NOT_IN_A_CODE.sub("", clean(log_type))[:MAX_CODE]
+    code = code.strip("_-")
+    if not code or (code in NAMES and code != log_type):
+        return "unknown"
+    return code
 
 
 def _log_id(event: Event) -> str:

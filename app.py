@@ -12,8 +12,8 @@ import sys
 if sys.version_info < (3, 11):  # noqa: UP036
     sys.exit(
         "auth0-logs-to-slack cannot start: it needs Python 3.11 or newer, and this is"
-        f" {sys.version_info[0]}.{sys.version_info[1]}: make .venv anew with a newer one,"
-        " for instance python3.13 -m venv --clear .venv"
+        f" {sys.version_info[0]}.{sys.version_info[1]}: make .venv anew with a newer"
+        " one, for instance python3.13 -m venv --clear .venv"
     )
 
 import atexit
@@ -35,7 +35,7 @@ from deliveries import Authorize, answer, answer_to_error, is_authorized, receiv
 from events import MAX_BODY
 from filters import Router
 from health import in_channel
-from logs import configure
+from logs import configure, facts
 from settings import Settings, read_settings
 from slack import Verdict, advice
 
@@ -84,8 +84,14 @@ def _log_settings(settings: Settings, channels: Channels) -> None:
     for warning in settings.warnings:
         log.warning(warning)
     for label, channel in channels.settings.items():
-        name = f"channel={label} " if label else ""
-        log.info(f"{name}types={channel.alert_filter.types}")
+        said = {
+            "channel": label or None,
+            "types": channel.alert_filter.types,
+            "fields": ",".join(channel.fields) or "none",
+            "digest": channel.digest_seconds,
+            "to": "console" if channel.is_console else "webhook",
+        }
+        log.info(f"alerts {facts(said)}")
 
 
 def _add_routes(app: Flask, channels: Channels, is_ours: Authorize) -> None:
@@ -107,10 +113,11 @@ def _add_routes(app: Flask, channels: Channels, is_ours: Authorize) -> None:
     @app.get("/status")
     def tell_status() -> Response:
         max_silence = request.args.get("max_silence")
-        if max_silence is None:
+        if not request.args:
             return answer(*channels.health.line())
-        if not _SECONDS.fullmatch(max_silence):
-            return answer(400, "give max_silence in whole seconds: ?max_silence=3600")
+        if max_silence is None or not _SECONDS.fullmatch(max_silence):
+            reason = "the only parameter is max_silence, in whole seconds: "
+            return answer(400, reason + "/status?max_silence=3600")
         return answer(*channels.health.line(int(max_silence)))
 
 
@@ -144,7 +151,8 @@ def _add_send_test(app: Flask, channels: Channels) -> None:
                 said = f"delivered: a sample alert was accepted; look {where}"
             else:
                 failed = True
-                said = f"not delivered: {outcome.reason}: {advice(outcome)}"
+                what_to_do = advice(outcome, channels.settings[label].webhook_variable)
+                said = f"not delivered: {outcome.reason}: {what_to_do}"
             print(in_channel(label, said) + ".")
         if failed:
             sys.exit(1)

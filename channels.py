@@ -41,8 +41,8 @@ class Channels:
     ) -> dict[str, Delivery]:
         """Have the alerts posted or collected that each channel gets, by its label.
 
-        Returns by the deadline, a time of time.monotonic(). Each channel that gets alerts
-        has a delivery then, with its outcome.
+        Returns by the deadline, a time of time.monotonic(). Each channel that gets
+        alerts has a delivery then, with its outcome.
         """
         deliveries = {}
         for label, for_channel in alerts.items():
@@ -87,6 +87,7 @@ class Channels:
             # A delivery that waits holds a thread; there are so many for all channels.
             max_waiting=max(MAX_WAITING // len(self.settings), 1),
             channel=label,
+            variable=channel.webhook_variable,
         )
 
 

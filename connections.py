@@ -1,13 +1,13 @@
 """Connections: how long a client may take, how much it may send, what it is told.
 
 waitress receives requests in one loop and hands them to its threads when they are whole
-(https://docs.pylonsproject.org/projects/waitress/en/stable/design.html). What it calls a
-channel is a client's connection, and is made of some classes. This module has a subclass
-of each:
+(https://docs.pylonsproject.org/projects/waitress/en/stable/design.html). What it calls
+a channel is a client's connection, and is made of some classes. This module has a
+subclass of each:
 
-    Connection     closes when a request takes longer than REQUEST_TIMEOUT to come in, an
-                   answer longer than ANSWER_TIMEOUT to be taken, or when the connection
-                   has been idle for IDLE_TIMEOUT
+    Connection     closes when a request takes longer than REQUEST_TIMEOUT to come in,
+                   an answer longer than ANSWER_TIMEOUT to be taken, or when it has
+                   been idle for IDLE_TIMEOUT
     Request        keeps a body in memory only for a client that has the token
     Answer         does not end the connection after a 204
     ErrorAnswer    says what is wrong with a request, and quotes nothing of it
@@ -32,12 +32,13 @@ from events import MAX_BODY
 
 REQUEST_TIMEOUT = 5.0  # seconds for a request, head and body; Auth0's take some ms
 ANSWER_TIMEOUT = 5.0  # seconds for a client to take its answer
-# Seconds that an idle connection is kept for the client's next delivery. Heroku's router
-# keeps it for 90 s, and would otherwise reuse a connection that we have closed
+# Seconds that an idle connection is kept for the client's next delivery. Heroku's
+# router keeps it for 90 s, and would otherwise reuse a connection that we have closed
 # (https://devcenter.heroku.com/articles/http-routing#keepalives).
 IDLE_TIMEOUT = 95.0
 # Bytes. A body up to this size is read to its end, even if it is thrown away, because a
-# client that is cut off while it sends does not hear the answer. A longer one is cut off.
+# client that is cut off while it sends does not hear the answer. A longer one is cut
+# off.
 MAX_DRAINED = 4 * MAX_BODY
 MAX_BODIES = 100 * 1024 * 1024  # bytes of all bodies that are kept at a time
 
@@ -86,7 +87,7 @@ class Body(BytesIO):
 
     def __init__(self, door: Door, wanted: bool) -> None:
         super().__init__()
-        self.size = 0  # bytes that came in, kept or not
+        self._size = 0  # bytes that came in, kept or not
         self.crowded_out = False  # it was dropped because there was no memory for it
         self._door = door
         self._wanted = wanted
@@ -94,10 +95,10 @@ class Body(BytesIO):
 
     def append(self, data: bytes) -> None:
         """Take what came in; the position stays at the beginning, for the reader."""
-        self.size += len(data)
+        self._size += len(data)
         if not self._wanted:
             return
-        if self.size > MAX_BODY:
+        if self._size > MAX_BODY:
             self._drop()
         elif self._door.hold(len(data)):
             self._held += len(data)
@@ -118,7 +119,7 @@ class Body(BytesIO):
         self._held = 0
 
     def __len__(self) -> int:
-        return self.size
+        return self._size
 
     def getfile(self) -> "Body":
         """The file that the application reads."""
@@ -168,6 +169,7 @@ class Request(HTTPRequestParser):
             return self._refuse(data)
         consumed: int = super().received(data)
         if self.empty:
+            # Blank lines cost little to send, and waitress would take them for ever.
             return self._refuse(data)
         if self.completed:
             self.whole_since = time.monotonic()
@@ -209,7 +211,7 @@ class ErrorAnswer(ErrorTask):
     """The answer to a request that never reaches the application."""
 
     def execute(self) -> None:
-        """Write a line that says what is wrong. waitress's own would quote the request."""
+        """Write a line that says what is wrong, and quotes nothing of the request."""
         error = self.request.error
         self.status = f"{error.code} {error.reason}"
         self.response_headers.append(("Content-Type", "text/plain; charset=utf-8"))
@@ -266,7 +268,7 @@ class Connection(HTTPChannel):
             self._in_service = False
 
     def is_overdue(self, now: float) -> bool:
-        """Whether its client had the time that it gets."""
+        """Whether its client has used up its time."""
         if self.is_served:
             return False
         if not self.is_waiting:
@@ -307,7 +309,7 @@ def close_overdue(connections: Iterable[Connection], now: float) -> None:
 
 
 def close_longest_waiting(connections: Iterable[Connection], count: int) -> None:
-    """Close so many connections, of which nobody misses an answer."""
+    """Close those that have waited longest for their client; no answer is lost."""
     waiting = [connection for connection in connections if connection.is_waiting]
     waiting.sort(key=lambda connection: connection.since)
     for connection in waiting[:count]:

@@ -43,7 +43,7 @@ OUR_SERVERS = ("auth0-logs-to-slack", "Werkzeug/")
 # What is said instead of werkzeug's words, by the answer's status.
 HINTS = {
     404: "deliveries go to POST /api/logs",
-    405: "use POST /api/logs",
+    405: "this path takes another method; deliveries go to POST /api/logs",
     413: f"the body is over {MAX_BODY} bytes (10 MiB)",
 }
 
@@ -88,8 +88,8 @@ def is_authorized(token: str, authorization: str) -> bool:
 def receive(is_ours: Authorize, router: Router, channels: Channels) -> Response:
     """Take the current request's delivery and answer it.
 
-    `is_ours` says whether an Authorization header has the token. docs/troubleshooting.md
-    says what is answered when.
+    `is_ours` says whether an Authorization header has the token.
+    docs/troubleshooting.md says what is answered when.
     """
     # Our worker says when the request was whole; it may have waited for a thread since.
     started = request.environ.get("connections.whole_since", time.monotonic())
@@ -123,9 +123,9 @@ def answer_to_error(error: http.HTTPException) -> Response:
 
 
 def _log(record: Record, status: int, seconds: float) -> None:
-    """Write the delivery's line: a WARNING if it does not have the token."""
+    """Write the delivery's line: a WARNING if Auth0 is to send it again."""
     said = facts({"status": status, **vars(record), "ms": round(seconds * 1000)})
-    level = logging.WARNING if status == 401 else logging.INFO
+    level = logging.WARNING if status >= 400 else logging.INFO
     log.log(level, f"delivery {said}")
 
 
@@ -138,16 +138,19 @@ def _deliver(
 ) -> Response:
     """Answer a delivery, and note for the log what was in it; raises HTTPException."""
     _check_authorization(is_ours)
-    channels.health.note_delivery()
     _check_server(request.environ.get("SERVER_SOFTWARE", "an unknown server"))
     routed = _read_alerts(router, deadline, record)
+    channels.health.note_delivery()
     if not routed.counts:
         return answer(204)
     deliveries = channels.deliver(routed.by_channel, deadline)
     # Of an alert for two channels the log counts one.
     record.collected = max(one.collected for one in deliveries.values())
     record.repeated = max(one.repeated for one in deliveries.values()) or None
-    return _answer_to_deliveries(deliveries, record)
+    variables = {
+        label: channel.webhook_variable for label, channel in channels.settings.items()
+    }
+    return _answer_to_deliveries(deliveries, variables, record)
 
 
 def _check_authorization(is_ours: Authorize) -> None:
@@ -222,7 +225,7 @@ def _turn_to_read(deadline: float) -> Iterator[None]:
 
 
 def _answer_to_deliveries(
-    deliveries: Mapping[str, Delivery], record: Record
+    deliveries: Mapping[str, Delivery], variables: Mapping[str, str], record: Record
 ) -> Response:
     """What became of a delivery in all channels, or the worst of it.
 
@@ -230,6 +233,7 @@ def _answer_to_deliveries(
     """
     outcomes = {}
     for label, delivery in deliveries.items():
+        # Each has its outcome now; the other one is for the type checker.
         outcomes[label] = delivery.outcome or Outcome(Verdict.UNAVAILABLE)
     worst = max(outcomes.values(), key=_badness)
     record.slack = worst.status or "none"
@@ -241,7 +245,8 @@ def _answer_to_deliveries(
             reason = f"{outcome.reason}; please send it again"
             said.append(in_channel(label, reason))
         elif outcome.verdict is not Verdict.ACCEPTED:
-            said.append(in_channel(label, f"{outcome.reason}: {advice(outcome)}"))
+            what_to_do = advice(outcome, variables[label])
+            said.append(in_channel(label, f"{outcome.reason}: {what_to_do}"))
     if worst.verdict is not Verdict.UNAVAILABLE:
         raise http.BadGateway("; ".join(said))
     raise http.ServiceUnavailable(
@@ -274,7 +279,7 @@ def _what_was_collected(deliveries: Mapping[str, Delivery]) -> list[str]:
         count = delivery.collected
         if count:
             by = datetime.now(UTC) + timedelta(seconds=math.ceil(delivery.wait_seconds))
-            what = "1 alert goes" if count == 1 else f"{count} alerts go"
-            when = f"out with the next digest, by {by:%H:%M:%S} UTC"
+            what = "1 alert" if count == 1 else f"{count} alerts"
+            when = f"will be counted in the next message, by {by:%H:%M:%S} UTC"
             said.append("ok: " + in_channel(label, f"{what} {when}"))
     return said

@@ -1,4 +1,4 @@
-"""The digest: what can wait for the next message, so that people go on watching.
+"""The digest: which alerts can wait, so that the channel stays readable.
 
 1. Ten messages go out at once, and then they go further and further apart: a leaky
    bucket counts them. Each message adds one, and one leaks out in each longest wait,
@@ -22,7 +22,7 @@ from alerts import Alert
 
 BURST = 10  # messages that go out before the first one waits
 FIRST_WAIT = 1 / 15  # of the longest wait; each message more doubles it
-MAX_DOUBLINGS = 4.0  # which make more than the longest wait
+MAX_DOUBLINGS = 4.0  # 16/15 of the longest wait; without a bound, 2** overflows
 HOUR = 3600.0  # seconds that a channel remembers what it was shown
 SURGE = 10  # times what any message of the last hour had
 MAX_COLLECTED = 5000  # alerts
@@ -56,7 +56,8 @@ class Digest:
         self._level = 0.0  # of the bucket, after the last message
         self._posted_at = -math.inf  # when the last message was accepted
         self._next = -math.inf  # when the next message may go
-        # By log type, the messages of the last hour that named it, the newest last.
+        # By log type, the messages of the last hour that named it, the newest last. The
+        # log type that was shown longest ago stands first.
         self._shown: dict[str, list[Showing]] = {}
 
     def takes(self, alerts: Iterable[Alert]) -> bool:
@@ -71,11 +72,7 @@ class Digest:
     def collect(self, alerts: Mapping[Key, Alert]) -> None:
         """Keep these alerts until a message with them was accepted."""
         self.alerts.update(alerts)
-        for alert in alerts.values():
-            code = alert.code
-            self._counts[code] += 1
-            if self._is_surge(code, self._counts[code]):
-                self._surging = True
+        self._count(alerts.values())
 
     def due(self) -> float:
         """When the digest goes out, if no message takes it along before."""
@@ -111,7 +108,15 @@ class Digest:
         # What was collected while the message was in flight counts for the next one.
         self._counts.clear()
         self._surging = False
-        self.collect(self.alerts)
+        self._count(self.alerts.values())
+
+    def _count(self, alerts: Iterable[Alert]) -> None:
+        """Count what is collected as it comes, and see whether there is a surge."""
+        for alert in alerts:
+            code = alert.code
+            self._counts[code] += 1
+            if self._is_surge(code, self._counts[code]):
+                self._surging = True
 
     def _is_full(self) -> bool:
         return len(self.alerts) >= MAX_COLLECTED

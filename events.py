@@ -5,9 +5,9 @@ Auth0 sends one of three content formats, and the Content-Type header does not s
 JSON Lines, or one JSON object. Each event in them is
 ``{"log_id": "...", "data": {"type": "fp", ...}}``.
 
-Events are read one by one, so that no more than one is in memory at a time, and one
-that cannot be read costs itself alone: Auth0 would repeat a delivery that we refuse
-for days, and would then pause the stream.
+Events are read one by one, so that only one is in memory at a time. One that cannot be
+read is skipped, and the others are not: if we refused the delivery, Auth0 would repeat
+it for days, and would then pause the stream.
 """
 
 import json
@@ -29,7 +29,7 @@ MAX_BODY = 10 * 1024 * 1024  # bytes; Auth0 documents no limit of its own
 MAX_ITEMS = 50_000
 # Tokens by which the ends of elements are looked for: 10 MiB of events hold fewer.
 MAX_TOKENS = 2_000_000
-NO_EVENT = "an event is a JSON object with an object `data` that has a string `type`"
+NO_EVENT = 'a log event is a JSON object such as {"data": {"type": "fp"}}'
 GZIP = b"\x1f\x8b"  # how each gzip file starts: RFC 1952, section 2.3.1
 
 # NaN and Infinity are no JSON, and raw control characters must not stand in a string.
@@ -83,7 +83,8 @@ class EventReader:
         text = self._body.decode(errors="replace")
         text = text.removeprefix("\ufeff")
         self._body = b""
-        too_much = 0
+        item = None
+        unreadable = 0
         for item in _items(text):
             event = _event(item)
             if event:
@@ -91,12 +92,12 @@ class EventReader:
                 yield event
             else:
                 self.skipped += 1
-                if isinstance(item, TooMuch):
-                    too_much += 1
+                # What is too much for us stays too much, however often it comes.
+                if not isinstance(item, TooMuch):
+                    unreadable += 1
             if self.read + self.skipped > MAX_ITEMS:
                 raise UnreadableDelivery(f"the body holds over {MAX_ITEMS} items")
-        # What is too much for us stays too much, however often it is sent again.
-        if self.skipped > too_much and not self.read:
+        if unreadable and not self.read:
             raise UnreadableDelivery(_reason(item, self.skipped))
 
 
@@ -104,7 +105,7 @@ def _reason(last: Any, count: int) -> str:
     """Why there is no event in so many items, of which the last one is given."""
     if count == 1 and isinstance(last, ValueError):
         return f"the body is not JSON: {last}"
-    return f"no event in {count} item(s): {NO_EVENT}"
+    return f"none of the {count} item(s) in the body is a log event: {NO_EVENT}"
 
 
 def _event(item: Any) -> Event | None:
@@ -151,7 +152,11 @@ def _lines(text: str) -> Iterator[Any]:
 
 
 def _line(text: str, is_last: bool) -> Any:
-    """The item in a line. Its brackets are open only where the body was cut off."""
+    """The item in a line.
+
+    A last line whose brackets are still open was cut off. A `]` that is put behind it
+    then closes one of them, instead of ending an element.
+    """
     try:
         return _decode(text)
     except ValueError as error:

@@ -183,11 +183,16 @@ def read_filter(
     if not any(map(chosen.wants, NAMES)):
         raise ValueError(
             f"{types_name} is {types!r}, which matches no log type that Auth0"
-            " documents, so there would never be an alert: leave it empty for the"
-            f" default, {','.join(GROUPS)}"
+            " documents, so there would never be an alert: give groups (failure,"
+            " limit) or codes such as fp, or leave it empty"
         )
     if not ignore:
         return chosen, warnings
+    if "[type:" in ignore.replace(r"\[type:", ""):
+        warnings.append(
+            f"{ignore_name} has [type: without a backslash before it, which stands for"
+            r" one of these letters: write \[type: CODE\]"
+        )
     pattern, nodes = _read_ignore(ignore, ignore_name)
     chosen = replace(chosen, ignore=pattern)
     if _may_hang(nodes):  # it is not tried here: a start that hangs says nothing
@@ -253,9 +258,8 @@ def _warn_of_new(code: str, is_alert: bool) -> None:
     else:
         judged = "no alert"
     log.warning(
-        f"log type {code!r} is newer than this version: its code reads as {reads}, so"
-        f" it is {judged}; to change that, add {entry} to ALERT_TYPES (failure,limit by"
-        " default)"
+        f"log type {code!r} is unknown: its code reads as {reads}, so it is {judged}."
+        f" To change that, add {entry} to ALERT_TYPES (failure,limit by default)"
     )
 
 

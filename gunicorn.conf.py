@@ -30,7 +30,7 @@ worker_tmp_dir = _SHARED_MEMORY if os.path.isdir(_SHARED_MEMORY) else None
 # gunicorn's administration socket: nothing here needs it.
 control_socket_disable = True
 
-# What must be so, or else there is a second process, or one that forgets what it posted.
+# Without these there would be a second process, or one that forgets what it posted.
 PROMISES = {
     "workers": 1,
     "worker_class_str": worker_class,

@@ -3,8 +3,9 @@
 A monitor asks, and tells people in another way than by Slack. This module knows when
 Auth0 delivered last, and for each channel what became of the messages.
 
-/status answers 503 for what did not get through. A message that Slack calls malformed goes out in
-its next form within seconds: only if that is not accepted either, the channel is red.
+/status answers 503 for what did not get through. A message that Slack calls malformed
+goes out in its next form within seconds: only if that is not accepted either, the
+channel is in trouble.
 """
 
 import threading
@@ -101,15 +102,17 @@ class Channel:
                 del self._troubles[verdict]
 
     def _note_trouble(self, started: float, outcome: Outcome) -> None:
-        """Keep the first trouble of each kind."""
+        """Keep when a trouble of each kind began, and why the last message failed."""
         verdict = outcome.verdict
         what = REFUSES
         if verdict is Verdict.UNAVAILABLE:
             what = TAKES_NONE
         if verdict is Verdict.MALFORMED and verdict in self._troubles:
             verdict = Verdict.REFUSED  # the next form was not accepted either
-        trouble = Trouble(what, started, outcome.reason)
-        self._troubles.setdefault(verdict, trouble)
+        since = started
+        if verdict in self._troubles:
+            since = self._troubles[verdict].since
+        self._troubles[verdict] = Trouble(what, since, outcome.reason)
 
 
 class Health:

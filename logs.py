@@ -1,4 +1,4 @@
-"""Logs: one line for each record, without secrets; no text in it can fake another line."""
+"""Logs: one line for each record, without secrets; no text can fake another line."""
 
 import io
 import logging

@@ -57,7 +57,7 @@ def without_emoji(text: str) -> str:
 
 
 def plain(text: str) -> str:
-    """A text without its markup, but still escaped: its dates are in UTC."""
+    """A text with its dates and links as plain words. It is still escaped."""
     text = _DATE.sub(r"\1", text)
     text = _LINK.sub(r"\1", text)
     return text.replace(_WORD_JOINER, "")

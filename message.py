@@ -27,7 +27,8 @@ MAX_HEADLINE = 200  # characters of the headline's counts
 MAX_SINGLE = 3  # events that get an attachment each; of more, like events share one
 MAX_ATTACHMENTS = 10  # that a person reads; Slack recommends 20 and refuses over 100
 MAX_OF_A_KIND = 3  # attachments; events that need more are grouped more coarsely
-# Characters of the last attachment's counts; Slack takes 3000 in a section's text.
+# Characters of the last attachment's counts. Slack takes 3000 in a section's text, and
+# documents no limit for an attachment's.
 MAX_REST = 2900
 # Bytes of a whole message, so that a flood stays readable and quick to post.
 MAX_BYTES = 30_000
@@ -61,7 +62,8 @@ Json = dict[str, Any]  # a message, an attachment, or a field, as Slack takes it
 class Message:
     """What Slack's webhook takes, as JSON, and the codes of the log types it names.
 
-    Only the log types that a message names count as shown to the channel.
+    Only the log types that a message names count as shown to the channel. In the form
+    `counts`, all count: otherwise news that Slack refuses would go out again and again.
     """
 
     payload: Json
@@ -285,11 +287,11 @@ def _groups(alerts: Sequence[Alert], changes: Changes) -> list[Group]:
 def _in_order(groups: list[Group], changes: Changes) -> list[Group]:
     """News first, then limits, then the largest group."""
     largest_first = sorted(groups, key=len, reverse=True)
-    return sorted(largest_first, key=lambda group: _place(group, changes))
+    return sorted(largest_first, key=lambda group: _rank(group, changes))
 
 
-def _place(group: Group, changes: Changes) -> int:
-    """Where a group stands, however large it is."""
+def _rank(group: Group, changes: Changes) -> int:
+    """How early a group stands, however large it is."""
     is_limit = group[0].group == "limit"
     if group[0].code in changes.news:
         return 1 if is_limit else 2
@@ -368,9 +370,10 @@ def _attachment(group: Group, layout: Layout) -> Json:
     if newest.name and not _are_alike(group):
         words = newest.name
     title = _title(words, newest.code, len(group), layout.room)
-    texts = [_when(group)]
+    texts = []
     if layout.has_names and newest.name.lower() not in words.lower():
-        texts.insert(0, _name(newest))
+        texts.append(_name(newest))
+    texts.append(_when(group))
     fields = _fields(group, layout)
     attachment: Json = {
         "color": COLOURS[newest.group],
@@ -429,9 +432,9 @@ def _fallback(title: str, texts: list[str], fields: dict[str, Json]) -> str:
     for label in IN_FALLBACK:
         if label in fields:
             field = fields[label]
-            title = field["title"]
+            heading = field["title"]
             value = field["value"].replace("`", "")
-            parts.append(f"{title}: {value}")
+            parts.append(f"{heading}: {value}")
     return _joined(parts)
 
 

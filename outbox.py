@@ -115,6 +115,7 @@ class Outbox:
         digest_seconds: float,
         max_waiting: int = MAX_WAITING,
         channel: str = "",
+        variable: str = "SLACK_WEBHOOK_URL",
         clock: Callable[[], float] = time.monotonic,
         changed: threading.Condition | None = None,
         thread: Callable[..., threading.Thread] = threading.Thread,
@@ -123,6 +124,7 @@ class Outbox:
         self._send = send
         self._max_waiting = max_waiting
         self._channel = channel  # its name in the log, if there are several
+        self._variable = variable  # that has its webhook's URL
         self._clock = clock
         self._changed = changed or threading.Condition()  # all waiting is done on it
         self._thread = thread
@@ -170,7 +172,8 @@ class Outbox:
     def stop(self) -> None:
         """Collect nothing from now on, and post at once what is collected.
 
-        Does not wait. May be called more than once, and by a thread that holds the lock.
+        Does not wait. May be called more than once, and by a thread that holds the
+        lock.
         """
         with self._changed:
             self._stopping = True
@@ -413,7 +416,9 @@ class Outbox:
         elif outcome.verdict is Verdict.UNAVAILABLE:
             log.warning(f"{line} reason={outcome.reason!r}")
         else:
-            why = f"reason={outcome.reason!r} advice={advice(outcome)!r}"
+            why = (
+                f"reason={outcome.reason!r} advice={advice(outcome, self._variable)!r}"
+            )
             log.error(f"{line} {why} {_log_ids(batch.alerts)}")
         return outcome
 

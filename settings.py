@@ -34,23 +34,24 @@ MIN_TOKEN = 16  # characters
 # What .env.example has, to be replaced.
 EXAMPLE_TOKEN = "AUTH0_LOG_STREAM_TOKEN_VALUE"  # noqa: S105
 SET_WEBHOOK = (
-    "set it to your Slack incoming webhook's URL"
+    "set it to the URL of your Slack incoming webhook"
     " (https://hooks.slack.com/services/..., made at https://api.slack.com/apps), or to"
-    f" {CONSOLE} to print the messages in the terminal instead"
+    f" {CONSOLE} to print the messages in the terminal"
 )
 LOCALLY = (
-    "; to try it on your own machine, cp .env.example .env and then flask run, which"
-    " reads .env (gunicorn does not)"
+    ". To try it on your own machine: cp .env.example .env, then flask run, which reads"
+    " .env (gunicorn does not)"
 )
 SET_BOTH = (
-    "set it to a long random value, and in Auth0 the stream's Authorization Token to"
-    " the same"
+    "set it to a long random value, and set the stream's Authorization Token in Auth0"
+    " to the same value"
 )
+MIN_PREFIX = 8  # letters of ours that make another name look like a mistake
 QUOTES = "\"'“”„‟‘’‚‛"  # straight ones, and the curly ones that chats make of them
 
 _NAME = re.compile("[A-Z0-9_]+")
-# Visible ASCII without quotes and backslashes: such a token looks the same in a log and in
-# a repr, so it can be redacted.
+# Visible ASCII without quotes and backslashes: such a token looks the same in a log and
+# in a repr, so it can be redacted.
 _TOKEN = re.compile(r"[!#-&(-\[\]-~]+")
 
 
@@ -63,6 +64,11 @@ class ChannelSettings:
     alert_filter: AlertFilter
     fields: tuple[str, ...]
     digest_seconds: int  # 0: no digest
+
+    @property
+    def webhook_variable(self) -> str:
+        """The environment variable that has the webhook's URL."""
+        return _variable("SLACK_WEBHOOK_URL", self.name)
 
     @property
     def is_console(self) -> bool:
@@ -99,7 +105,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
     names = _channel_names(given)
     warnings = _check_variables(given, names)
     if not given.get("SLACK_WEBHOOK_URL"):
-        reasons = [f"SLACK_WEBHOOK_URL is not set: {SET_WEBHOOK}{LOCALLY}", *warnings]
+        # A misspelt name is the likeliest reason, so it comes first.
+        reasons = [*warnings, f"SLACK_WEBHOOK_URL is not set: {SET_WEBHOOK}{LOCALLY}"]
         raise ValueError("; ".join(reasons))
     channels = []
     for name in names:
@@ -127,8 +134,8 @@ def _channel_names(given: Mapping[str, str]) -> list[str]:
             names.append(variable.removeprefix(prefix))
             if not _NAME.fullmatch(names[-1]):
                 raise ValueError(
-                    f"{variable} is no name for a channel: after {prefix} give capital"
-                    " letters, digits and _, for instance SECURITY"
+                    f"{variable} has no channel's name at its end: write capital"
+                    f" letters, digits and _ after {prefix}, for instance SECURITY"
                 )
     return names
 
@@ -156,6 +163,8 @@ def _check_variables(given: Mapping[str, str], channels: list[str]) -> list[str]
             continue
         hint = ""
         close = get_close_matches(name.upper(), ours, 1, CLOSE)
+        if len(name) >= MIN_PREFIX:
+            close += [variable for variable in ours if variable.startswith(name)]
         if close:
             hint = f" (did you mean {close[0]}?)"
             warnings.append(f"{name} is set, but nothing reads it{hint}")
@@ -163,8 +172,8 @@ def _check_variables(given: Mapping[str, str], channels: list[str]) -> list[str]
             if name.startswith(f"{variable}_"):
                 webhook = name.replace(variable, "SLACK_WEBHOOK_URL", 1)
                 raise ValueError(
-                    f"{name} is set, but not {webhook}, which would make the channel:"
-                    f" set that too, or take {name} away{hint}"
+                    f"there is no channel for {name}{hint}: set {webhook}, or remove"
+                    f" {name}"
                 )
     return warnings
 
@@ -176,7 +185,7 @@ def _check_quotes(name: str, value: str) -> None:
     """
     if len(value) < 2 or value[0] not in QUOTES or value[-1] not in QUOTES:
         return
-    reason = f"{name} is in quotes, which were taken literally: leave them out"
+    reason = f"the value of {name} starts and ends with a quote: remove both quotes"
     if name.startswith("ALERT_IGNORE"):
         reason += ' (write a quote that belongs to the pattern as ["])'
     raise ValueError(reason)
@@ -227,14 +236,16 @@ def _wrong_with(value: str, url: SplitResult) -> str:
     """What is wrong with a webhook's URL, as given and as sent; "" for nothing."""
     if not value:
         return "not set"
+    if value.lower() == CONSOLE.removesuffix(":"):
+        return f"{value}, without the colon of {CONSOLE}"
     if "..." in value or "…" in value:
-        return "the example's, with dots where your own has its key"
+        return "the example's, which ends in dots"
     host = url.hostname or ""
     plain = url.scheme == "http" and host in LOOPBACK
     if not (url.scheme == "https" or plain) or re.search(r"\s|\\", value):
         return "no https:// URL"
     if url.path in ("", "/") and not url.query:
-        return "a host alone"
+        return "a host without a path"
     if host == "slack.com" or host.endswith(".slack.com"):
         if url.path.startswith(("/triggers/", "/workflows/")):
             return "a workflow's URL, which takes no messages"
@@ -247,7 +258,7 @@ def _check_webhooks_differ(channels: list[ChannelSettings]) -> None:
     """Raise ValueError for two channels with one webhook, which alerts twice."""
     seen: dict[str, str] = {}
     for channel in channels:
-        name = _variable("SLACK_WEBHOOK_URL", channel.name)
+        name = channel.webhook_variable
         url = channel.webhook_url
         if url in seen and not channel.is_console:
             raise ValueError(
@@ -261,18 +272,29 @@ def _check_token(token: str) -> list[str]:
     """Warn of a token that can be guessed; raise ValueError for a malformed one."""
     if not token:
         return [
-            "AUTH0_LOG_STREAM_TOKEN is not set: anyone can post to /api/logs; "
+            "AUTH0_LOG_STREAM_TOKEN is not set, so anyone can post to /api/logs: "
             + SET_BOTH
         ]
+    if re.match(r"bearer\s", token, re.IGNORECASE):
+        raise ValueError(
+            "AUTH0_LOG_STREAM_TOKEN begins with Bearer: leave that word out here (Auth0"
+            " may send it)"
+        )
     if not _TOKEN.fullmatch(token):
         raise ValueError(
             "AUTH0_LOG_STREAM_TOKEN holds a space, a quote, a backslash or a letter"
-            f" that is not ASCII; {SET_BOTH}, of letters, digits and signs (visible"
-            " ASCII), without quotes, backslashes and a leading Bearer"
+            f" that is not ASCII: {SET_BOTH}"
         )
-    if token == EXAMPLE_TOKEN or len(token) < MIN_TOKEN:
-        guessed = f"the example's or under {MIN_TOKEN} characters, so can be guessed"
-        return [f"AUTH0_LOG_STREAM_TOKEN is {guessed}; {SET_BOTH}"]
+    if token == EXAMPLE_TOKEN:
+        return [
+            "AUTH0_LOG_STREAM_TOKEN is still the one of .env.example, which everybody"
+            f" knows. That will do for trying out. For real use, {SET_BOTH}"
+        ]
+    if len(token) < MIN_TOKEN:
+        return [
+            f"AUTH0_LOG_STREAM_TOKEN has fewer than {MIN_TOKEN} characters, so somebody"
+            f" could guess it: {SET_BOTH}"
+        ]
     return []
 
 

@@ -41,14 +41,13 @@ ACCEPTED_ANSWERS = ("ok", '{"success":true}')
 _WORD = re.compile(r"[a-z][a-z_]{2,60}")
 # What to do about each word of
 # https://api.slack.com/messaging/webhooks#handling_errors.
-_GONE = (
-    "the webhook is gone: make a new one in Slack, and set this channel's"
-    " SLACK_WEBHOOK_URL to it"
+_GONE = "the webhook is gone: make a new one in Slack, and set {variable} to it"
+_FORBIDDEN = (
+    "an admin of your Slack does not allow this: ask them, or make a webhook for"
+    " another channel"
 )
-_FORBIDDEN = "a Slack admin forbids it: ask them, or make a webhook for another channel"
 _NO_CHANNEL = (
-    "the channel is gone: make a webhook for another one, and set this channel's"
-    " SLACK_WEBHOOK_URL to it"
+    "the channel is gone: make a webhook for another one, and set {variable} to it"
 )
 ADVICE = {
     "no_service": _GONE,
@@ -63,10 +62,7 @@ ADVICE = {
     "channel_not_found": _NO_CHANNEL,
     "channel_is_archived": _NO_CHANNEL,
 }
-_CHECK_URL = (
-    "check this channel's SLACK_WEBHOOK_URL (copy it again from Slack,"
-    " https://api.slack.com/apps)"
-)
+_CHECK_URL = "check {variable}: copy it again from Slack, https://api.slack.com/apps"
 UNTRUSTED = "the certificate of what answers is not trusted"
 
 
@@ -135,32 +131,35 @@ class Webhook:
         return answer.decode(errors="replace").strip()
 
 
-def advice(outcome: Outcome) -> str:
-    """What a person should do about a message that Slack did not accept."""
+def advice(outcome: Outcome, variable: str = "SLACK_WEBHOOK_URL") -> str:
+    """What a person should do about a message that Slack did not accept.
+
+    `variable` is the environment variable that has the webhook's URL.
+    """
+    return _advice(outcome).format(variable=variable)
+
+
+def _advice(outcome: Outcome) -> str:
     if outcome.status == 429:
-        return (
-            "wait a minute; if it comes again, look for what else posts through this"
-            " Slack app"
-        )
+        return "wait; if this repeats, find what else posts through this Slack app"
     if outcome.verdict is Verdict.UNAVAILABLE:
         return (
-            "nothing, if it passes; else see https://slack-status.com and this"
-            " machine's network"
+            "wait; if it stays so, see https://slack-status.com and this machine's"
+            " network"
         )
     if outcome.reason == UNTRUSTED:
         return (
-            "check the host in this channel's SLACK_WEBHOOK_URL, this machine's clock,"
-            " and its CA certificates (REQUESTS_CA_BUNDLE can name a file of those to"
-            " trust)"
+            "check the host in {variable}, this machine's clock, and its CA"
+            " certificates (REQUESTS_CA_BUNDLE can name a file of those to trust)"
         )
     if outcome.verdict is Verdict.REFUSED and outcome.status is None:
         return "correct or remove that variable, and start the service again"
     if outcome.reason == f"HTTP {outcome.status}":
-        return f"Slack answers in words: {_CHECK_URL}, and look at what answered there"
+        return f"this answer may not be Slack's own; {_CHECK_URL}, and see what answers"
     if outcome.verdict is Verdict.MALFORMED:
         return (
-            "please report this as a bug; a message that Slack accepts in no form is"
-            " not shown"
+            "Slack took neither the message nor one of mere counts, so these alerts are"
+            " not shown; please report this as a bug"
         )
     return ADVICE.get(outcome.reason, _CHECK_URL)
 

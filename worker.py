@@ -1,9 +1,9 @@
 """The worker: the process that gunicorn starts, and in which waitress serves.
 
 gunicorn starts, watches and stops processes, which it calls workers
-(https://docs.gunicorn.org/en/stable/design.html). This one runs waitress's loop, so that
-a request takes no thread before it is whole (connections.py). It must not end before
-Slack has the alerts that were collected, because they were answered with 200:
+(https://docs.gunicorn.org/en/stable/design.html). This one runs waitress's loop, so
+that a request takes no thread before it is whole (connections.py). It must not end
+before Slack has the alerts that were collected, because they were answered with 200:
 
     1. At the first signal, what is collected is posted, and nobody new gets in.
     2. Requests that are in are answered.
@@ -36,8 +36,9 @@ from connections import (
 from outbox import MAX_WAITING
 
 SERVER_NAME = "auth0-logs-to-slack"  # stands in the answers' Server header
-# A delivery that waits for Slack holds a thread. The others answer at once what does not
-# wait: health checks, wrong tokens, deliveries without alerts, one delivery too many.
+# A delivery that waits for Slack holds a thread. The others answer at once what does
+# not wait: health checks, wrong tokens, deliveries without alerts, one delivery too
+# many.
 THREADS = MAX_WAITING + 8
 MAX_CONNECTIONS = 900
 # Each connection is an open file. These are for all else: about 20 for Python, gunicorn
@@ -45,28 +46,30 @@ MAX_CONNECTIONS = 900
 RESERVED_FILES = 40
 MAX_HEAD = 32 * 1024  # bytes of a request line and headers; Auth0's have about 500
 RECEIVED_BYTES = 16 * 1024  # that are read from a client in one turn of the loop
-# Seconds after which the loop looks for signals and overdue clients, even if all is quiet.
+# Seconds after which the loop looks for signals and overdue clients, even if all is
+# quiet.
 WAKE_EVERY = 0.25
 NEVER = 10**9  # seconds
 
-# A setting of mallopt(3), by which glibc gives freed blocks of this many bytes back to the
-# system. Without it, glibc raises its limit to up to 32 MiB, and each thread may keep as
-# much of the bodies that it has read.
+# A setting of mallopt(3), by which glibc gives freed blocks of this many bytes back to
+# the system. Without it, glibc raises its limit to up to 32 MiB, and each thread may
+# keep as much of the bodies that it has read.
 M_MMAP_THRESHOLD = -3
 LARGE_BLOCK = 256 * 1024
 
-# Seconds from the signal, in which requests are answered and what is collected is posted.
-# gunicorn.conf.py gives the process 20 seconds, and Heroku gives it 30
+# Seconds from the signal, in which requests are answered and what is collected is
+# posted. gunicorn.conf.py gives the process 20 seconds, and Heroku gives it 30
 # (https://devcenter.heroku.com/articles/dynos#shutdown).
 STOP_WITHIN = 15.0
-# Seconds after that, in which what is collected is tried once more, whatever Slack said.
+# Seconds after that, in which what is collected is tried once more, whatever Slack
+# said.
 LAST_TRY_WITHIN = 3.0
 # Seconds after a second signal: gunicorn kills its workers 2 seconds after it.
 HURRY_WITHIN = 1.5
 
 
 def connection_limit() -> int:
-    """How many clients may be connected at a time; the rest of the files is for others."""
+    """How many clients may be connected at a time, so that some files are left."""
     files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if files == resource.RLIM_INFINITY:
         return MAX_CONNECTIONS
@@ -74,13 +77,13 @@ def connection_limit() -> int:
 
 
 def give_memory_back() -> None:
-    """Have glibc give large blocks back to the system. Other C libraries do so anyway."""
+    """Have glibc give large blocks back to the system; others do so by themselves."""
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK)
 
 
 class WaitressWorker(Worker):
-    """gunicorn calls `init_signals` and `run`; all other methods are called by `run`."""
+    """gunicorn calls `init_signals` and `run`; `run` calls all other methods."""
 
     wsgi: Any  # the Flask application
     sockets: Any  # gunicorn's listeners

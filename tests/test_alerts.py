@@ -126,8 +126,8 @@ def test_a_failure_of_the_management_api_says_why_and_who(
     assert value("User", **failed) == ("trinity@example.com",)
 
 
-# The alert types that have a public schema, and in it the fields beyond the common ones,
-# which all may have (https://auth0.com/docs/tenant-logs, August 2026).
+# The alert types that have a public schema, and in it the fields beyond the common
+# ones, which all may have (https://auth0.com/docs/tenant-logs, August 2026).
 SCHEMAS = dict(csv.reader(fixture("alert_fields.csv").splitlines()[1:]))
 # Of these the schema has nothing beyond the common fields that says whom or what.
 ONLY_COMMON = {
@@ -415,6 +415,7 @@ def test_a_json_web_token_is_masked(text: object, masked: str) -> None:
         ("new_<thing>_failed", "new_thing_failed"),
         ("*_a-B:sos:*_", "a-Bsos"),
         ("日本 <!>", "unknown"),
+        (":fp:", "unknown"),
         ("x" * 999, "x" * 100),
     ],
 )
