@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.server import ROOT, environment, procfile_command
+from tests.server import ROOT, environment, measured, procfile_command
 
 CONSOLE = "console:"
 OLD_PYTHON = "import sys; sys.version_info = (3, 10, 0); "
@@ -22,7 +22,7 @@ def run(
     return subprocess.run(
         command,
         cwd=folder,
-        env=environment(**variables),
+        env=environment(**measured(), **variables),
         capture_output=True,
         text=True,
         timeout=60,
