@@ -401,7 +401,7 @@ def days() -> Iterator[Row]:
 
 
 def _in_virtual_time(seconds: float, every: float, size: int) -> tuple[int, int]:
-    """How many alerts were sent, in deliveries of one size, in how many messages."""
+    """How many alerts were sent, in deliveries of this size, and how many messages."""
     world = World(digest=600)
     count = round(seconds / every)
     world.stream((n * every, size, "fp") for n in range(count))
