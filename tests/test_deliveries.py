@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import deliveries
 import outbox
 from app import create_app
-from deliveries import LARGE_BODY, OUR_SERVERS
+from deliveries import BUDGET, LARGE_BODY, OUR_SERVERS
 from digest import BURST
 from events import MAX_BODY
 from tests.application import SETTINGS, TOKEN, WEBHOOK, deliver, posted
@@ -139,16 +139,29 @@ def test_413_for_a_body_over_the_limit(
     assert not webhook.calls
 
 
+class TakenLock:
+    """A lock that somebody else holds; it keeps how long it was waited for."""
+
+    def __init__(self) -> None:
+        self.timeouts: list[float] = []
+
+    def acquire(self, timeout: float) -> bool:
+        self.timeouts.append(timeout)
+        return False
+
+
 def test_503_for_a_large_body_whose_turn_does_not_come(
     client: FlaskClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deliveries, "BUDGET", 0.1)
-    with deliveries._large_body:
-        response = deliver(client, b"[" + b" " * LARGE_BODY + b"]")
-        assert deliver(client, b"[]").status_code == 204
+    lock = TakenLock()
+    monkeypatch.setattr(deliveries, "_large_body", lock)
+    response = deliver(client, b"[" + b" " * LARGE_BODY + b"]")
     assert response.status_code == 503
     assert response.text.startswith("too many large deliveries at once")
     assert response.headers["Retry-After"] == "1"
+    (timeout,) = lock.timeouts
+    assert 0 < timeout <= BUDGET
+    assert deliver(client, b"[]").status_code == 204  # a small one waits for no turn
 
 
 @pytest.mark.parametrize(
