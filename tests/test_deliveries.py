@@ -139,6 +139,25 @@ def test_413_for_a_body_over_the_limit(
     assert not webhook.calls
 
 
+def test_a_body_is_let_go_before_its_alerts_wait_for_slack(
+    client: FlaskClient, webhook: responses.RequestsMock
+) -> None:
+    """Or else a few large deliveries would keep others out while Slack hangs."""
+    happened = []
+
+    def take(_: requests.PreparedRequest) -> tuple[int, dict[str, str], str]:
+        happened.append("posted")
+        return 200, {}, "ok"
+
+    webhook.remove("POST", WEBHOOK)
+    webhook.add_callback("POST", WEBHOOK, take)
+    # So our worker tells how to let a body go.
+    let_go = {"connections.free_body": lambda: happened.append("let go")}
+    headers = {"Authorization": TOKEN}
+    client.post("/api/logs", json=[event()], headers=headers, environ_overrides=let_go)
+    assert happened == ["let go", "posted"]
+
+
 class TakenLock:
     """A lock that somebody else holds; it keeps how long it was waited for."""
 
