@@ -18,8 +18,10 @@ from tests.slack_stub import SlackStub, slack_stub
 _, most_files = resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (min(most_files, 4096), most_files))
 
-# `pytest --hypothesis-profile=thorough` tries each property on thousands of cases.
-settings.register_profile("quick", max_examples=100, deadline=None)
+# `pytest --hypothesis-profile=thorough` tries each property on thousands of new cases.
+# Without it the cases are always the same, so that no change is blamed for what another
+# one broke.
+settings.register_profile("quick", max_examples=100, deadline=None, derandomize=True)
 settings.register_profile("thorough", max_examples=5000, deadline=None)
 settings.load_profile("quick")
 
