@@ -34,6 +34,9 @@ ROUNDING = 1e-6  # seconds
 # which of the two is first would be a matter of luck.
 UNLIKE = 0.001 * math.pi
 
+# Of a delivery that is repeated: enough for Slack to be well again, however slow it is.
+MAX_TRIES = 600
+
 # What Slack does with a message, by name: whether it shows it, and what it answers.
 SLACK: dict[str, tuple[bool, Outcome | Exception]] = {
     "ok": (True, OK),
@@ -180,7 +183,7 @@ class Model:
         def request() -> None:
             time = self.world.time
             time.sleep(at)
-            for _ in range(40 if repeat else 1):
+            for _ in range(MAX_TRIES if repeat else 1):
                 alerts = [alert(log_id, code) for log_id in log_ids]
                 deadline = time.now + BUDGET
                 delivery = self.world.outbox.put(alerts, deadline)
