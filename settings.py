@@ -172,7 +172,7 @@ def _check_variables(given: Mapping[str, str], channels: list[str]) -> list[str]
             if name.startswith(f"{variable}_"):
                 webhook = name.replace(variable, "SLACK_WEBHOOK_URL", 1)
                 raise ValueError(
-                    f"there is no channel for {name}{hint}: set {webhook}, or remove"
+                    f"{name} belongs to no channel{hint}: set {webhook} too, or remove"
                     f" {name}"
                 )
     return warnings

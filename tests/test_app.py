@@ -27,7 +27,11 @@ def test_405_for_other_methods(client: FlaskClient, method: str) -> None:
     response = client.open("/api/logs", method=method)
     assert response.status_code == 405
     assert "POST" in response.headers["Allow"]
-    assert response.text == ("" if method == "HEAD" else "use POST /api/logs\n")
+    assert response.text == (
+        ""
+        if method == "HEAD"
+        else "this path takes another method; deliveries go to POST /api/logs\n"
+    )
 
 
 @pytest.mark.parametrize("path", ["/", "/api", "/api/logs/", "/static/app.py", "/%ff"])
@@ -91,10 +95,10 @@ def test_status_says_how_slack_takes_it(
     [
         ("?max_silence=3600", 200, "ok: last delivery none yet"),
         ("?max_silence=0", 503, "no delivery from Auth0 since 2"),
-        ("?max_silence=1h", 400, "give max_silence in whole seconds"),
-        ("?max_silence=", 400, "give max_silence in whole seconds"),
-        ("?max_silence=-1", 400, "give max_silence in whole seconds"),
-        ("?max_silence=%D9%A3", 400, "give max_silence in whole seconds"),
+        ("?max_silence=1h", 400, "the only parameter is max_silence"),
+        ("?max_silence=", 400, "the only parameter is max_silence"),
+        ("?max_silence=-1", 400, "the only parameter is max_silence"),
+        ("?max_silence=%D9%A3", 400, "the only parameter is max_silence"),
     ],
 )
 def test_status_can_tell_of_silence(

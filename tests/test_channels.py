@@ -143,8 +143,8 @@ def test_a_storm_in_one_channel_leaves_the_other_alone(
     assert deliver(two, limit).text == "ok\n"  # news in both
     assert len(posted(webhooks, SECURITY)) == 1
     said = deliver(two, event(), event(type="limit_wc")).text
-    shape = r"ok: channel first: 2 alerts go out with the next digest, by .{8} UTC\n"
-    assert re.fullmatch(shape, said)
+    what = "ok: channel first: 2 alerts will be counted in the next message"
+    assert re.fullmatch(what + r", by \d\d:\d\d:\d\d UTC\n", said)
     assert len(posted(webhooks, WEBHOOK)) == BURST + 1
     assert len(posted(webhooks, SECURITY)) == 2
     close(two)  # or else the digest would go out during another test
@@ -156,7 +156,9 @@ def test_at_a_stop_all_channels_post_what_they_have_collected(
     two = two_channels()
     for _ in range(BURST):
         assert deliver(two, event(type="limit_wc")).text == "ok\n"
-    assert deliver(two, event(type="limit_wc")).text.count("1 alert goes out") == 2
+    assert (
+        deliver(two, event(type="limit_wc")).text.count("1 alert will be counted") == 2
+    )
     close(two)
     for url in (WEBHOOK, SECURITY):
         assert ", digest since " in posted(webhooks, url)[BURST]
@@ -182,8 +184,8 @@ def test_the_log_says_which_channel(
     two = two_channels()
     deliver(two, event(type="limit_wc"))
     log = capsys.readouterr().out
-    assert " INFO channel=first types=failure,limit\n" in log
-    assert " INFO channel=SECURITY types=limit\n" in log
+    assert " INFO alerts channel=first types=failure,limit fields=cause,subject," in log
+    assert " INFO alerts channel=SECURITY types=limit fields=cause,subject," in log
     assert re.search(r"outcome=accepted types=limit_wc:1 channel=SECURITY\n", log)
     assert re.search(r"outcome=accepted types=limit_wc:1 channel=first\n", log)
     assert " delivery status=200 events=1 alerts=1 types=limit_wc:1 collected=0 " in log

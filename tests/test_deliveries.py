@@ -51,7 +51,7 @@ def test_204_where_no_event_is_an_alert(
     [
         (b"", "the body is empty"),
         (b"{", "the body is not JSON"),
-        (b"[1]", "no event in 1 item(s): an event is a JSON object"),
+        (b"[1]", "none of the 1 item(s) in the body is a log event"),
     ],
 )
 def test_400_says_what_is_wrong(
@@ -228,9 +228,9 @@ def test_what_joins_the_digest_is_answered_200_with_when_it_goes_out(
         assert deliver(client, [event()]).text == "ok\n"
     response = deliver(client, [event(), event(), success(), event()])
     assert response.status_code == 200
-    shape = r"ok: 3 alerts go out with the next digest, by \d\d:\d\d:\d\d UTC\n"
+    shape = r"ok: 3 alerts will be counted in the next message, by \d\d:\d\d:\d\d UTC\n"
     assert re.fullmatch(shape, response.text)
-    assert deliver(client, [event()]).text.startswith("ok: 1 alert goes out with")
+    assert deliver(client, [event()]).text.startswith("ok: 1 alert will be counted in")
     assert " alerts=3 types=fp:3 collected=3 slack=none " in capsys.readouterr().out
     assert len(webhook.calls) == BURST
     client.application.extensions["channels"].close(5)
@@ -301,9 +301,10 @@ def test_a_line_per_delivery(
         _time, _, said = line.partition(" ")
         lines.append(re.sub("ms=[0-9]+", "ms=?", said))
     assert lines == [
-        "INFO types=failure,limit",
-        "WARNING delivery skipped=1 items: an event is a JSON object with an object"
-        " `data` that has a string `type`",
+        "INFO alerts types=failure,limit"
+        " fields=cause,subject,client,user,connection,ip digest=600 to=webhook",
+        "WARNING delivery skipped=1 items: a log event is a JSON object such as"
+        ' {"data": {"type": "fp"}}',
         "INFO message deliveries=1 alerts=1 collected=0 form=full slack=200 ms=?"
         " outcome=accepted types=fp:1",
         "INFO delivery status=200 events=3 alerts=2 types=fp:2 skipped=1 collected=0"
@@ -312,13 +313,14 @@ def test_a_line_per_delivery(
         " slack=none ms=?",
         "INFO delivery status=204 events=1 alerts=0 ignored=1 ms=?",
         "INFO delivery status=204 events=1 alerts=0 ms=?",
-        "INFO delivery status=400 reason='the body is not JSON: Expecting property name"
-        " enclosed in double quotes: line 1 column 2 (char 1)' ms=?",
+        "WARNING delivery status=400 reason='the body is not JSON: Expecting property"
+        " name enclosed in double quotes: line 1 column 2 (char 1)' ms=?",
         "WARNING delivery status=401 reason='the Authorization header is not the token'"
         " ms=?",
         "WARNING delivery status=401 reason='the Authorization header is missing' ms=?",
         "WARNING request status=404 reason='deliveries go to POST /api/logs'",
-        "WARNING request status=405 reason='use POST /api/logs'",
+        "WARNING request status=405 reason='this path takes another method;"
+        " deliveries go to POST /api/logs'",
     ]
     for private in ("neo@example.com", "203.0.113.9", "Wrong email", TOKEN, "secret"):
         assert private not in log
@@ -334,7 +336,7 @@ def test_a_log_id_cannot_forge_a_log_line(
     log = capsys.readouterr().out
     (line,) = [line for line in log.splitlines() if "FORGED" in line]
     assert " ERROR message " in line
-    assert "make a new one in Slack, and set this channel's" in line
+    assert "make a new one in Slack, and set SLACK_WEBHOOK_URL to it" in line
 
 
 # Whatever is sent.

@@ -159,18 +159,18 @@ def test_an_envelope_without_an_event_is_skipped(detail: Any) -> None:
         (b"\xff\xfe[\x00]\x00", "the body is not JSON"),
         (b"[event]", "the body is not JSON: Expecting value"),
         (b'[{"data"', "the body is not JSON"),
-        (b"5", "no event in 1 item(s): an event is a JSON object"),
-        (b"NaN", "no event in 1 item(s)"),
-        (b"null", "no event in 1 item(s)"),
-        (b"[[]]", "no event in 1 item(s)"),
-        (b"{}", "no event in 1 item(s)"),
-        (b'{"logs": 1}', "no event in 1 item(s)"),
-        (b'{"data": []}', "no event in 1 item(s)"),
-        (b'{"data": {}}', "no event in 1 item(s)"),
-        (b'{"data": {"type": 5}}', "no event in 1 item(s)"),
-        (b'{"data": {"type": null}}', "no event in 1 item(s)"),
-        (b"{}\n5\n", "no event in 2 item(s): an event is a JSON object"),
-        (b"one\ntwo\n", "no event in 2 item(s)"),
+        (b"5", "none of the 1 item(s) in the body is a log event"),
+        (b"NaN", "none of the 1 item(s)"),
+        (b"null", "none of the 1 item(s)"),
+        (b"[[]]", "none of the 1 item(s)"),
+        (b"{}", "none of the 1 item(s)"),
+        (b'{"logs": 1}', "none of the 1 item(s)"),
+        (b'{"data": []}', "none of the 1 item(s)"),
+        (b'{"data": {}}', "none of the 1 item(s)"),
+        (b'{"data": {"type": 5}}', "none of the 1 item(s)"),
+        (b'{"data": {"type": null}}', "none of the 1 item(s)"),
+        (b"{}\n5\n", "none of the 2 item(s) in the body is a log event"),
+        (b"one\ntwo\n", "none of the 2 item(s)"),
         (b'{"data": {"type": "f"}}\n' + b"x\n" * 500_000, "holds over 50000 items"),
         (b"[" + b"5," * 50_000 + b"5]", "the body holds over 50000 items"),
         (b'[{"data": {"type": "f"}}' + b",[]" * 50_000 + b"]", "over 50000 items"),
@@ -300,7 +300,7 @@ def test_an_event_that_is_too_much_is_not_to_be_sent_again(
 
 
 def test_what_is_no_event_beside_one_that_is_too_much_is_to_be_sent_again() -> None:
-    with pytest.raises(UnreadableDelivery, match=r"no event in 2 item\(s\)"):
+    with pytest.raises(UnreadableDelivery, match=r"none of the 2 item\(s\)"):
         read(f"[{DIGITS}, 5]")
 
 

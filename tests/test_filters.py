@@ -185,12 +185,12 @@ def test_a_log_type_newer_than_the_list_is_named_once(
         router.route([{"type": code} for code in codes])
     warnings = [record.getMessage() for record in caplog.records]
     assert warnings == [
-        "log type 'new_thing_failed' is newer than this version: its code reads as"
-        " failure, so it is an alert; to change that, add !new_thing_failed to"
-        " ALERT_TYPES (failure,limit by default)",
-        "log type 'New.thing' is newer than this version: its code reads as neither"
-        " failure nor limit, so it is no alert; to change that, add new?thing to"
-        " ALERT_TYPES (failure,limit by default)",
+        "log type 'new_thing_failed' is unknown: its code reads as failure, so it is an"
+        " alert. To change that, add !new_thing_failed to ALERT_TYPES (failure,limit by"
+        " default)",
+        "log type 'New.thing' is unknown: its code reads as neither failure nor limit,"
+        " so it is no alert. To change that, add new?thing to ALERT_TYPES"
+        " (failure,limit by default)",
     ]
 
 

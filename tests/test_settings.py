@@ -116,9 +116,9 @@ def test_a_webhook_url_that_will_not_do_is_never_quoted(url: str) -> None:
         ("https://hooks.slack.com/services/...", "the example's"),
         ("https://hooks.slack.com/services/T0/B0/…", "the example's"),
         ("https://hooks.slack.com/.../secret", "the example's"),
-        ("https://hooks.slack.com", "a host alone"),
-        ("https://hooks.slack.com/", "a host alone"),
-        ("https://secret.example:8443", "a host alone"),
+        ("https://hooks.slack.com", "a host without a path"),
+        ("https://hooks.slack.com/", "a host without a path"),
+        ("https://secret.example:8443", "a host without a path"),
         ("secret", "no https:// URL"),
     ],
 )
@@ -152,7 +152,7 @@ def test_a_missing_webhook_url_is_named(environ: dict[str, str]) -> None:
         ValueError, match="SLACK_WEBHOOK_URL is not set: set it to"
     ) as raised:
         read_settings(environ)
-    assert "cp .env.example .env and then flask run" in str(raised.value)
+    assert "cp .env.example .env, then flask run" in str(raised.value)
     assert "gunicorn does not" in str(raised.value)
 
 
@@ -191,8 +191,8 @@ def test_a_wrong_variable_is_named_and_quoted(variable: str, value: str) -> None
     [
         ("", "anyone can post"),
         ("  ", "anyone can post"),
-        (EXAMPLE_TOKEN, "can be guessed"),
-        ("15characters...", "can be guessed"),
+        (EXAMPLE_TOKEN, "which everybody knows"),
+        ("15characters...", "somebody could guess it"),
     ],
 )
 def test_warns_of_an_endpoint_that_is_open_or_as_good_as(
@@ -238,7 +238,7 @@ def test_the_secrets_are_what_is_sent() -> None:
         ("pässword-long-enough-to-be-one", "not ASCII"),
         (os.fsdecode(b"t\xff\xfe-long-enough-to-be-one"), "not ASCII"),
         ("tab\tin-the-middle-of-a-token", "holds a space"),
-        ("Bearer long-enough-to-be-one", "without quotes, backslashes and a leading"),
+        ("Bearer long-enough-to-be-one", "begins with Bearer: leave that word out"),
     ],
 )
 def test_a_token_that_would_be_written_in_several_ways_stops_the_start(
@@ -247,7 +247,6 @@ def test_a_token_that_would_be_written_in_several_ways_stops_the_start(
     with pytest.raises(ValueError, match="AUTH0_LOG_STREAM_TOKEN") as raised:
         read(AUTH0_LOG_STREAM_TOKEN=token)
     assert says in str(raised.value)
-    assert "visible ASCII" in str(raised.value)
     assert token not in str(raised.value)
 
 
@@ -287,16 +286,20 @@ def test_a_value_in_quotes_stops_the_start(
     variable: str, before: str, after: str
 ) -> None:
     for value in ("secret-in-quotes", ""):
-        with pytest.raises(ValueError, match=f"{variable} is in quotes") as raised:
+        with pytest.raises(
+            ValueError, match=f"the value of {variable} starts and ends"
+        ) as raised:
             read(**{variable: f" {before}{value}{after}"})
-        assert "taken literally: leave them out" in str(raised.value)
+        assert "remove both quotes" in str(raised.value)
         assert "secret" not in str(raised.value)
 
 
 def test_quotes_within_a_pattern_are_allowed() -> None:
     for ignore in ('say "x"', '["]x["]', '"', '\\"x\\"'):
         assert read_channel(ALERT_IGNORE=ignore).alert_filter.ignore
-    with pytest.raises(ValueError, match="ALERT_IGNORE_X is in quotes") as raised:
+    with pytest.raises(
+        ValueError, match="ALERT_IGNORE_X starts and ends with a quote"
+    ) as raised:
         read(SLACK_WEBHOOK_URL_X="console:", ALERT_IGNORE_X='"x"')
     assert 'as ["]' in str(raised.value)
 
@@ -378,7 +381,7 @@ def test_a_channel_has_its_own_variables_and_shares_the_others() -> None:
             "ALERT_TYPES_SECURTIY",
             "did you mean ALERT_TYPES_SECURITY?",
         ),
-        ({"SLACK_FIELDS_OPS": ""}, "SLACK_FIELDS_OPS", "not SLACK_WEBHOOK_URL_OPS"),
+        ({"SLACK_FIELDS_OPS": ""}, "SLACK_FIELDS_OPS", "set SLACK_WEBHOOK_URL_OPS too"),
         (
             {"ALERT_TYPES_security": "w"},
             "ALERT_TYPES_security",
@@ -401,7 +404,11 @@ def test_a_channel_has_its_own_variables_and_shares_the_others() -> None:
         ),
         ({"ALERT_TYPES_SECURITY": "limits"}, "ALERT_TYPES_SECURITY", "mean limit?"),
         ({"ALERT_IGNORE_SECURITY": "."}, "ALERT_IGNORE_SECURITY", "never be an alert"),
-        ({"SLACK_FIELDS_SECURITY": "x"}, "SLACK_FIELDS_SECURITY", "has the field 'x'"),
+        (
+            {"SLACK_FIELDS_SECURITY": "x"},
+            "SLACK_FIELDS_SECURITY",
+            "has 'x', which is no field",
+        ),
         (
             {"ALERT_DIGEST_SECONDS_SECURITY": "x"},
             "ALERT_DIGEST_SECONDS_SECURITY",

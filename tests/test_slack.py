@@ -344,21 +344,24 @@ def test_an_empty_variable_is_not_blamed(
         (Outcome(Verdict.REFUSED, "action_prohibited", 403), "admin"),
         (
             Outcome(Verdict.REFUSED, "new_word", 404),
-            "check this channel's SLACK_WEBHOOK_URL (copy",
+            "check SLACK_WEBHOOK_URL: copy it again",
         ),
-        (Outcome(Verdict.REFUSED, "HTTP 404", 404), "look at what answered there"),
+        (Outcome(Verdict.REFUSED, "HTTP 404", 404), "see what answers"),
         (
             Outcome(Verdict.REFUSED, "HTTP 302", 302),
-            "check this channel's SLACK_WEBHOOK_URL (copy",
+            "check SLACK_WEBHOOK_URL: copy it again",
         ),
-        (Outcome(Verdict.MALFORMED, "HTTP 400", 400), "look at what answered there"),
-        (Outcome(Verdict.MALFORMED, "no_text", 400), "report this as a bug"),
-        (Outcome(Verdict.MALFORMED, "internal error (X)"), "report this as a bug"),
+        (Outcome(Verdict.MALFORMED, "HTTP 400", 400), "see what answers"),
+        (Outcome(Verdict.MALFORMED, "no_text", 400), "please report this as a bug"),
+        (
+            Outcome(Verdict.MALFORMED, "internal error (X)"),
+            "please report this as a bug",
+        ),
         (Outcome(Verdict.REFUSED, UNTRUSTED), "REQUESTS_CA_BUNDLE"),
         (Outcome(Verdict.UNAVAILABLE, "Slack failed", 500), "slack-status.com"),
         (
             Outcome(Verdict.UNAVAILABLE, "Slack's rate limit is reached", 429),
-            "wait a minute",
+            "wait; if this repeats",
         ),
     ],
 )

@@ -1,5 +1,6 @@
 """How people start the service, and what they are told when that does not work."""
 
+import socket
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -127,13 +128,23 @@ def test_make_keeps_a_venv_that_works_where_there_is_no_network(tmp_path: Path) 
     assert not (folder / ".venv" / "pyvenv.cfg").exists()
 
 
-def test_make_run_says_what_to_do_where_the_port_is_in_use(tmp_path: Path) -> None:
+@pytest.mark.parametrize("is_in_use", [True, False])
+def test_make_run_says_what_to_do_where_the_port_is_in_use(
+    tmp_path: Path, is_in_use: bool
+) -> None:
     folder = copy_of_the_makefile(tmp_path)
     (folder / ".env").touch()
     (folder / ".venv" / "run").touch()
-    flask = folder / ".venv" / "bin" / "flask"
+    programs = folder / ".venv" / "bin"
+    (programs / "python").symlink_to(sys.executable)
+    flask = programs / "flask"
     flask.write_text("#!/bin/sh\nexit 3\n")
     flask.chmod(0o755)
-    done = run(["make", "run"], folder)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+        if not is_in_use:
+            listener.close()
+        done = run(["make", "run"], folder, FLASK_RUN_PORT=str(port))
     assert done.returncode != 0
-    assert "If the port is in use, try: FLASK_RUN_PORT=3001 make run" in done.stderr
+    hint = "The port is in use. Try: FLASK_RUN_PORT=3001 make run"
+    assert (hint in done.stderr) == is_in_use
