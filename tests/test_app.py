@@ -95,6 +95,7 @@ def test_status_says_how_slack_takes_it(
     [
         ("?max_silence=3600", 200, "ok: last delivery none yet"),
         ("?max_silence=0", 503, "no delivery from Auth0 since 2"),
+        ("?maxsilence=3600", 400, "the only parameter is max_silence"),
         ("?max_silence=1h", 400, "the only parameter is max_silence"),
         ("?max_silence=", 400, "the only parameter is max_silence"),
         ("?max_silence=-1", 400, "the only parameter is max_silence"),

@@ -361,3 +361,10 @@ def test_any_body_gets_an_answer_of_the_table(body: bytes) -> None:
     response = deliver(client_without_alerts(), body)
     assert response.status_code in (204, 400, 415)
     assert response.text.count("\n") == (response.status_code != 204)
+
+
+def test_an_unreadable_delivery_breaks_no_silence(client: FlaskClient) -> None:
+    deliver(client, b"x")
+    assert "last delivery none yet" in client.get("/status").text
+    deliver(client, [])
+    assert "last delivery 2" in client.get("/status").text

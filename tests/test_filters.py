@@ -530,3 +530,16 @@ def test_a_filter_that_can_never_take_an_event_is_an_error(
 )
 def test_a_filter_that_takes_some_events_is_none(types: str, ignore: str) -> None:
     assert read_filter(types, ignore)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("ignore", "warned"),
+    [
+        ("^Failed Logout [type: flo]$", True),
+        (r"^Failed Logout \[type: flo\]$", False),
+        ("^Noise", False),
+    ],
+)
+def test_warns_of_a_type_without_backslashes(ignore: str, warned: bool) -> None:
+    _, warnings = read_filter("", ignore)
+    assert any(r"write \[type: CODE\]" in warning for warning in warnings) == warned

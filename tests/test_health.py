@@ -352,3 +352,14 @@ def test_each_channel_in_trouble_is_named(clocks: Clocks) -> None:
     assert health.line() == (503, f"{first}; {security}")
     post(health, OK, "SECURITY")
     assert health.line() == (503, first)
+
+
+def test_a_trouble_says_since_when_and_the_latest_reason(
+    health: Health, clocks: Clocks
+) -> None:
+    post(health, GONE)
+    clocks.pass_by(60)
+    post(health, Outcome(Verdict.REFUSED, "action_prohibited", 403))
+    status, said = health.line()
+    assert status == 503
+    assert said == REFUSED[1].replace(GONE.reason, "action_prohibited")

@@ -447,3 +447,14 @@ def test_every_webhook_is_a_secret() -> None:
     path = "/services/T000/B000/secret"
     assert settings.secrets == {TOKEN, WEBHOOK, path, f"{WEBHOOK}2", f"{path}2"}
     assert "secret" not in repr(settings)
+
+
+@pytest.mark.parametrize("name", ["ALERT_DIGEST", "SLACK_WEBHOOK", "AUTH0_LOG_STREAM"])
+def test_the_beginning_of_a_name_is_a_near_miss_too(name: str) -> None:
+    (warning,) = read(**{name: "x"}).warnings
+    assert warning.startswith(f"{name} is set, but nothing reads it (did you mean ")
+
+
+def test_console_without_its_colon_is_named() -> None:
+    with pytest.raises(ValueError, match="without the colon of console:"):
+        read(SLACK_WEBHOOK_URL="Console")
