@@ -72,8 +72,9 @@ class Channels:
 
     def close(self, seconds: float) -> None:
         """Stop, and wait so long at most; what is not posted then is logged as lost."""
-        self.stop()
         end = time.monotonic() + seconds
+        for outbox in self._outboxes.values():
+            outbox.stop(seconds)
         for outbox in self._outboxes.values():
             left = end - time.monotonic()
             outbox.close(max(left, 0))

@@ -17,6 +17,7 @@ bodies.
 """
 
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -25,6 +26,7 @@ from typing import Any
 
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
+from waitress.receiver import ChunkedReceiver
 from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import BadRequest, Error
 
@@ -41,6 +43,7 @@ IDLE_TIMEOUT = 95.0
 # off.
 MAX_DRAINED = 4 * MAX_BODY
 MAX_BODIES = 100 * 1024 * 1024  # bytes of all bodies that are kept at a time
+MAX_HEADERS = 100  # of a request; Auth0 and two proxies send about 20
 
 TOO_SLOW = f"the request took over {REQUEST_TIMEOUT:g} s to come in"
 # What a client is told about a request that cannot be read, by the answer's status.
@@ -52,6 +55,12 @@ ERRORS = {
     501: "send the body as it is, or with Transfer-Encoding: chunked",
     503: "too many large deliveries at once; please send it again",
 }
+
+# waitress's own expressions take minutes for some first lines of more words, and for
+# many blanks in a row.
+_FIRST_LINE = re.compile(rb"[^ \r\n]+ [^ \r\n]+( HTTP/[0-9]\.[0-9])?\s*")
+_BLANKS = re.compile(rb"[ \t]{100}")
+_LAST_CHUNK = b"0\r\n\r\n"
 
 log = logging.getLogger(__name__)
 
@@ -131,6 +140,22 @@ class Body(BytesIO):
         super().close()
 
 
+class ThrownAway(ChunkedReceiver):
+    """A chunked body that nobody wants. Reading its chunks would take time.
+
+    It ends where it looks so; the connection is closed after it in any case.
+    """
+
+    _end = b""  # of what came in
+
+    def received(self, data: bytes) -> int:
+        """Take what came in, all of it."""
+        self.buf.append(data)
+        self._end = (self._end + data)[-len(_LAST_CHUNK) :]
+        self.completed = self._end == _LAST_CHUNK
+        return len(data)
+
+
 class Unavailable(Error):
     """waitress's form of an answer 503."""
 
@@ -141,8 +166,10 @@ class Unavailable(Error):
 class Request(HTTPRequestParser):
     """A request that is coming in."""
 
+    body_rcv: Any
     completed: bool
     empty: bool
+    path = ""  # of one that is refused before it is read
     authorized = False  # the head is in, and has the token
     whole_since = 0.0  # when the last byte of it came in, by the monotonic clock
 
@@ -153,12 +180,22 @@ class Request(HTTPRequestParser):
 
     def parse_header(self, header_plus: bytes) -> None:
         """Read the head, and decide whether the body that follows it is kept."""
-        super().parse_header(header_plus)
+        _check_head(header_plus)
+        try:
+            super().parse_header(header_plus)
+        except ValueError:  # of a URL or a number that cannot be read
+            raise ParsingError("unreadable") from None
         authorization = self.headers.get("AUTHORIZATION", "")
         self.authorized = self._door.is_authorized(authorization)
-        if self.body_rcv is not None:
+        if self.body_rcv is None:
+            self.expect_continue = False
+        else:
             self.body_rcv.buf = Body(self._door, wanted=self.authorized)
-        if self.chunked and "CONTENT_LENGTH" in self.headers:
+        if self.chunked and not self.authorized:
+            self.body_rcv = ThrownAway(self.body_rcv.buf)
+            self.headers["CONNECTION"] = "close"
+        has_coding = self.chunked or "TRANSFER_ENCODING" in self.headers
+        if has_coding and "CONTENT_LENGTH" in self.headers:
             # A proxy in front may have believed the other one (RFC 9112, 6.1).
             raise ParsingError("two lengths")
 
@@ -183,6 +220,15 @@ class Request(HTTPRequestParser):
         self.empty = False
         self.completed = True
         return len(data)
+
+
+def _check_head(head: bytes) -> None:
+    """Refuse a head that takes long to read; raises ParsingError."""
+    first_line, _, headers = head.partition(b"\r\n")
+    if not _FIRST_LINE.fullmatch(first_line):
+        raise ParsingError("no first line")
+    if headers.count(b"\r\n") > MAX_HEADERS or _BLANKS.search(head):
+        raise ParsingError("too many headers or blanks")
 
 
 class Answer(WSGITask):
@@ -283,6 +329,10 @@ class Connection(HTTPChannel):
             if self.request.authorized:
                 log.warning("delivery status=408 reason=%r", TOO_SLOW)
             self.send(_TOO_SLOW_ANSWER, do_close=False)
+        self.handle_close()
+
+    def handle_expt(self) -> None:
+        """Close it: urgent data, which nobody reads, would wake the loop for ever."""
         self.handle_close()
 
     def handle_close(self) -> None:

@@ -37,7 +37,8 @@ from outbox import Delivery
 from slack import Outcome, Verdict, advice
 
 BUDGET = 9.0  # seconds until the answer, for 10 at the most; Heroku's router gives 30
-LARGE_BODY = 1024 * 1024  # bytes; Auth0's are under 100 kB
+LARGE_BODY = 256 * 1024  # bytes; Auth0's are mostly under 100 kB
+MAX_QUEUE = 8  # large bodies that wait to be read
 # The servers that keep the promise of one process: worker.py's, and `flask run`.
 OUR_SERVERS = ("auth0-logs-to-slack", "Werkzeug/")
 # What is said instead of werkzeug's words, by the answer's status.
@@ -51,6 +52,7 @@ Authorize = Callable[[str], bool]  # of the Authorization header
 
 log = logging.getLogger(__name__)
 _large_body = threading.Lock()
+_places_in_the_queue = threading.Semaphore(MAX_QUEUE)  # for it; each holds a thread
 
 
 @dataclass
@@ -215,13 +217,19 @@ def _turn_to_read(deadline: float) -> Iterator[None]:
     if (request.content_length or 0) <= LARGE_BODY:
         yield
         return
-    if not _large_body.acquire(timeout=max(deadline - time.monotonic(), 0)):
-        reason = "too many large deliveries at once; please send it again"
-        raise http.ServiceUnavailable(reason, retry_after=1)
+    reason = "too many large deliveries at once; please send it again"
+    busy = http.ServiceUnavailable(reason, retry_after=1)
+    if not _places_in_the_queue.acquire(blocking=False):
+        raise busy
     try:
-        yield
+        if not _large_body.acquire(timeout=max(deadline - time.monotonic(), 0)):
+            raise busy
+        try:
+            yield
+        finally:
+            _large_body.release()
     finally:
-        _large_body.release()
+        _places_in_the_queue.release()
 
 
 def _answer_to_deliveries(

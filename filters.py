@@ -19,6 +19,7 @@ from events import Event
 from log_types import NAMES
 
 MAX_NEW = 100  # log types not in log_types.py that are remembered
+MAX_IN_A_ROW = 3  # repeats without a bound; four take seconds for a hostile text
 MAX_WAYS = 100_000  # in which a repeat may match before we warn of it: about 0.01 s
 CLOSE = 0.8  # difflib's ratio from which a name is taken for a mistyped one
 GROUPS = ("failure", "limit")  # and the default of ALERT_TYPES
@@ -193,13 +194,20 @@ def read_filter(
             f"{ignore_name} has [type: without a backslash before it, which stands for"
             r" one of these letters: write \[type: CODE\]"
         )
-    pattern, nodes = _read_ignore(ignore, ignore_name)
+    pattern, tree = _read_ignore(ignore, ignore_name)
+    nodes = list(_nodes(tree))
     chosen = replace(chosen, ignore=pattern)
-    if _may_hang(nodes):  # it is not tried here: a start that hangs says nothing
+    if _may_hang(tree, nodes):  # it is not tried here: a start that hangs says nothing
+        if pattern.search(""):
+            raise ValueError(
+                f"{ignore_name} is {ignore!r}, which matches even the empty text, and"
+                " so every alert: make it match only what you want to silence"
+            )
         warnings.append(
             f"{ignore_name} repeats what can itself match in several ways, as (a+)+ and"
-            " (a|b?)+ do: a hostile description or user name can keep it, and the"
-            " service, busy for ever; write it without a repeat inside a repeat"
+            " (a|b?)+ do, or has many repeats in a row: a hostile description or user"
+            " name can keep it, and the service, busy for ever; write it with fewer"
+            " repeats, and none inside another"
         )
     elif _silences_all(chosen, nodes):
         raise ValueError(
@@ -275,6 +283,8 @@ def _unmatched(chosen: AlertFilter, name: str) -> list[str]:
             continue
         said = f"{name} has {entry!r}, which matches no log type known today"
         group = get_close_matches(entry, GROUPS, 1, CLOSE)
+        if re.fullmatch("fail(ed)?|errors?", entry):
+            group = ["failure"]
         if group:
             raise ValueError(f"{said} (did you mean {group[0]}?)")
         code = get_close_matches(entry, NAMES, 1, CLOSE)
@@ -285,13 +295,13 @@ def _unmatched(chosen: AlertFilter, name: str) -> list[str]:
     return warnings
 
 
-def _read_ignore(ignore: str, name: str) -> tuple[re.Pattern[str], list[Node]]:
-    """ALERT_IGNORE compiled, and the nodes of its syntax tree."""
+def _read_ignore(ignore: str, name: str) -> tuple[re.Pattern[str], Any]:
+    """ALERT_IGNORE compiled, and its syntax tree."""
     try:
         pattern = re.compile(ignore, re.MULTILINE)
         # Python's own parser is not documented, but another one would be wrong sooner.
         tree = re._parser.parse(ignore, re.MULTILINE)  # type: ignore[attr-defined]
-        return pattern, list(_nodes(tree))
+        return pattern, tree
     except (re.error, RecursionError, OverflowError) as error:
         raise ValueError(
             f"{name} is {ignore!r}, which is no regular expression ({error}): write it"
@@ -310,18 +320,35 @@ def _nodes(part: Any) -> Iterator[Node]:
             yield from _nodes(argument)
 
 
-def _may_hang(nodes: list[Node]) -> bool:
-    """Whether a pattern repeats what can itself match in several ways.
+def _may_hang(tree: Any, nodes: list[Node]) -> bool:
+    """Whether a pattern may try very many ways before it finds that none will do.
 
-    `(a+)+$` splits "aaaa!" in 8 ways, and in twice as many for each letter more, before
-    it finds that none of them will do.
+    `(a+)+$` splits "aaaa!" in 8 ways, and in twice as many for each letter more. And
+    `.*-.*-.*-.*-.*@` tries each dash of a hundred for each of its own.
     """
+    if _repeats_in_a_row(tree) > MAX_IN_A_ROW:
+        return True
     for operation, argument in nodes:
         if operation in ("MAX_REPEAT", "MIN_REPEAT"):
             _least, most, repeated = argument
             if _ways(repeated) ** min(most, MAX_KEPT) > MAX_WAYS:
                 return True
     return False
+
+
+def _repeats_in_a_row(part: Any) -> int:
+    """How many repeats without a bound stand one after the other in a pattern."""
+    count = 0
+    for operation, argument in part:
+        if operation.name in ("MAX_REPEAT", "MIN_REPEAT"):
+            _least, most, _repeated = argument
+            if most >= MAX_KEPT:
+                count += 1
+        elif operation.name == "SUBPATTERN":
+            count += _repeats_in_a_row(argument[-1])
+        elif operation.name == "BRANCH":
+            count += max(map(_repeats_in_a_row, argument[1]))
+    return count
 
 
 def _ways(part: Any) -> int:

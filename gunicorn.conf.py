@@ -5,6 +5,7 @@ platform sets PORT, else to 127.0.0.1:8000.
 """
 
 import os
+import signal
 import sys
 from typing import Any
 
@@ -23,6 +24,10 @@ preload_app = True
 # Seconds from SIGTERM to SIGKILL; worker.py takes 18 at most.
 graceful_timeout = 20
 
+# Seconds without a sign of life after which the worker is killed. A machine that was
+# paused is no reason.
+timeout = 300
+
 # Where the worker shows that it lives. A container may have no other place to write.
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - gunicorn makes a file that has no name
 worker_tmp_dir = _SHARED_MEMORY if os.path.isdir(_SHARED_MEMORY) else None
@@ -30,12 +35,16 @@ worker_tmp_dir = _SHARED_MEMORY if os.path.isdir(_SHARED_MEMORY) else None
 # gunicorn's administration socket: nothing here needs it.
 control_socket_disable = True
 
-# Without these there would be a second process, or one that forgets what it posted.
+# Without these there would be a second process, or one that forgets what it posted, or
+# alerts that are lost when it stops.
 PROMISES = {
     "workers": 1,
     "worker_class_str": worker_class,
     "max_requests": 0,
     "reload": False,
+    "graceful_timeout": graceful_timeout,
+    "certfile": None,  # worker.py serves no HTTPS: a proxy in front does
+    "keyfile": None,
 }
 MIN_CONNECTIONS = 20  # clients; a proxy and a monitor need a few
 
@@ -47,8 +56,8 @@ def on_starting(server: Any) -> None:
             name = setting.removesuffix("_str")
             sys.exit(
                 f"auth0-logs-to-slack cannot start: gunicorn's {name} must be"
-                f" {right!r}, because one process keeps Slack's pace and remembers what"
-                " was posted: take it out of the command line and GUNICORN_CMD_ARGS."
+                f" {right!r}, or the service cannot keep what its README promises: take"
+                " it out of the command line and GUNICORN_CMD_ARGS."
             )
     if connection_limit() < MIN_CONNECTIONS:
         sys.exit(
@@ -56,6 +65,14 @@ def on_starting(server: Any) -> None:
             f" `ulimit -n` to {MIN_CONNECTIONS + RESERVED_FILES} at least, better to"
             f" {MAX_CONNECTIONS + RESERVED_FILES}."
         )
+
+
+def when_ready(server: Any) -> None:
+    """Ignore HUP, which would start a second worker beside the first.
+
+    There is nothing to read anew: the settings are environment variables.
+    """
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def nworkers_changed(server: Any, new: int, old: int | None) -> None:

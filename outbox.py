@@ -169,13 +169,18 @@ class Outbox:
                 else:
                     self._wait_for_slack(delivery)
 
-    def stop(self) -> None:
+    def stop(self, seconds: float = math.inf) -> None:
         """Collect nothing from now on, and post at once what is collected.
 
+        If Slack has asked for a pause, what is collected is tried once before the
+        seconds are over, even so.
         Does not wait. May be called more than once, and by a thread that holds the
         lock.
         """
+        now = self._clock()
         with self._changed:
+            self._last_try = now + seconds - LAST_TRY
+            self._pause(self._not_before - now)
             self._stopping = True
             self._refused_at = None  # so that it is tried, whatever Slack said last
             self._wake_sender()
@@ -189,12 +194,9 @@ class Outbox:
 
         What could not be posted is logged as lost.
         """
-        now = self._clock()
-        end = now + seconds
+        end = self._clock() + seconds
         with self._changed:
-            self._last_try = end - LAST_TRY
-            self._pause(self._not_before - now)
-            self.stop()
+            self.stop(seconds)
             while self._digest.alerts and self._sender and self._clock() < end:
                 self._changed.wait(end - self._clock())
             lost = list(self._digest.alerts.values())

@@ -21,15 +21,16 @@ MASKED_LABELS = frozenset([*FIELDS["cause"], *FIELDS["subject"]])
 RECIPIENT = "Recipient"  # this label holds nothing but an address or a number
 
 # Paths and URLs have these characters percent-encoded, and a URL within a URL has them
-# encoded twice: "%40", "%2540". A text can be cut after "%4".
-_AT = r"(?:@|%(?:25)*4(?:0|\Z))"
-_PLUS = r"(?:\+|%(?:25)*2[Bb])"
+# encoded twice: "%40", "%2540". A text can be cut after "%4". JSON within JSON has
+# "\\u0040", and HTML "&#64;".
+_AT = r"(?:@|＠|\\u0040|&\#64;|%(?:25)*4(?:0|\Z))"
+_PLUS = r"(?:\+|\\u002[Bb]|&\#43;|%(?:25)*2[Bb])"
 _COLON = r"(?::|%(?:25)*3[Aa])"
 
 # An e-mail address may have any letter of any script, so its characters are all but
 # those that stand around addresses in texts, URLs and JSON. Percent-encoded are the
 # bytes of other scripts and ! # $ ' * + - . ^ _
-_DELIMITER = r"""\s%@<>()\[\]{}"`,;:=/?&|\\…“”„«»（）「」，：；"""
+_DELIMITER = r"""\s%@＠<>()\[\]{}"`,;:=/?&|\\…“”„«»（）「」，：；"""
 _ENCODED = r"%(?:25)*(?:2[1347ABDEabde]|5[EFef]|[89A-Fa-f][0-9A-Fa-f])"
 # A word matches even when no @ follows it: otherwise the search would begin again at
 # its second letter, and a long word would cost the square of its length. The same is
@@ -46,16 +47,25 @@ _EMAIL = re.compile(
     """,
     re.VERBOSE,
 )
+_MAY_HAVE_AT = re.compile(r"[@＠%]|\\u0040|&#64;")
+_MAY_HAVE_PLUS = re.compile(r"[+%]|\\u002|&#43;")
+# The end of a text that was cut: it may be the beginning of an address.
+_CUT_WORD = re.compile(
+    rf"(?<![^{_DELIMITER}])[^{_DELIMITER}]*[^\W\d_][^{_DELIMITER}]*\Z"
+)
 _VERSION = re.compile(r"v?[0-9]+(?:\.[0-9]+){0,2}")  # as in "lodash@4.17.21"
 
-_BETWEEN_DIGITS = r"[ .()\[\]\u2010-\u2015-]*+"
+_BETWEEN_DIGITS = r"(?:[ .()\[\]/\u2010-\u2015-]|%20)*+"
 _NEXT_DIGIT = rf"(?! \d\d?:){_BETWEEN_DIGITS}\d"  # the time after a number is not of it
 _PHONE = re.compile(rf"{_PLUS}[(\[]?\d(?:{_NEXT_DIGIT}){{6,14}}(?!\d)")
 _CUT_PHONE = re.compile(rf"{_PLUS}[(\[]?\d(?:{_NEXT_DIGIT}){{0,5}}{_BETWEEN_DIGITS}\Z")
 
 # An IP address begins after anything but a letter or a digit, or after an encoded
 # character: "ip%3D203.0.113.9". Letters of other scripts may touch it.
-_START = r"(?:(?<![0-9A-Za-z])|(?<=%[0-9A-Fa-f]{2})|(?<=%25[0-9A-Fa-f]{2}))"
+_START = (
+    r"(?:(?<![0-9A-Za-z])|(?<=%[0-9A-Fa-f]{2})|(?<=%25[0-9A-Fa-f]{2})"
+    r"|(?<=\\[nrt])|(?<=\\u00[0-9A-Fa-f]{2}))"
+)
 _NO_WORD = r"(?![0-9A-Za-z])"
 _HEX = "[0-9A-Fa-f]"
 _FOUR_NUMBERS = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}"
@@ -117,14 +127,16 @@ def _mask(text: str, shows_user: bool, shows_ip: bool) -> str:
         text = _mask_contacts(text, is_cut=bool(end))
     if not shows_ip:
         text = _mask_ips(text, is_cut=bool(end))
+    if end and not shows_user:
+        text = _CUT_WORD.sub("", text)
     return text + end
 
 
 def _mask_contacts(text: str, is_cut: bool) -> str:
     """The text with [email] for e-mail addresses and [phone] for telephone numbers."""
-    if "@" in text or "%" in text:
+    if _MAY_HAVE_AT.search(text):
         text = _EMAIL.sub(partial(_mask_email, is_cut), text)
-    if "+" in text or "%" in text:
+    if _MAY_HAVE_PLUS.search(text):
         text = _PHONE.sub("[phone]", text)
         if is_cut:
             text = _CUT_PHONE.sub("[phone]", text)
@@ -173,8 +185,10 @@ def _is_ipv6(text: str) -> bool:
 
 
 def _mask_ipv4(match: re.Match[str]) -> str:
+    numbers = [int(number) for number in match[0].split(".")]
     try:
-        ipaddress.IPv4Address(match[0])
+        # Without the zeros that some write before a number: 203.000.113.009.
+        ipaddress.IPv4Address(".".join(map(str, numbers)))
     except ValueError:
         return match[0]
     return "[ip]"

@@ -50,6 +50,8 @@ MIN_PREFIX = 8  # letters of ours that make another name look like a mistake
 QUOTES = "\"'“”„‟‘’‚‛"  # straight ones, and the curly ones that chats make of them
 
 _NAME = re.compile("[A-Z0-9_]+")
+# Of a Slack incoming webhook: https://api.slack.com/messaging/webhooks.
+_SLACK_PATH = re.compile("/services/[^/,]+/[^/,]+/[^/,]+")
 # Visible ASCII without quotes and backslashes: such a token looks the same in a log and
 # in a repr, so it can be redacted.
 _TOKEN = re.compile(r"[!#-&(-\[\]-~]+")
@@ -246,11 +248,15 @@ def _wrong_with(value: str, url: SplitResult) -> str:
         return "no https:// URL"
     if url.path in ("", "/") and not url.query:
         return "a host without a path"
+    if re.search(r"[${}<>]", value):
+        return "a placeholder, in which something is still to be filled in"
     if host == "slack.com" or host.endswith(".slack.com"):
         if url.path.startswith(("/triggers/", "/workflows/")):
             return "a workflow's URL, which takes no messages"
         if url.path.startswith(("/archives/", "/client/")):
             return "a channel's address for people, which takes no messages"
+    if host == "hooks.slack.com" and not _SLACK_PATH.fullmatch(url.path):
+        return "not whole, or more than one URL"
     return ""
 
 

@@ -85,13 +85,24 @@ class Outcome:
     retry_after: float | None = None
 
 
+class Session(requests.Session):
+    """A session that follows no redirect.
+
+    If it is left to requests, the body of a redirect is read without any limit, even
+    with `allow_redirects=False`.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """There is none: nobody else is to get the message."""
+
+
 class Webhook:
     """Posts messages to one incoming webhook."""
 
     def __init__(self, url: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._url = url
         self._clock = clock
-        self._session = requests.Session()
+        self._session = Session()
         self._session.auth = _authenticate
         self._used = clock()  # when the connection was last used
 
@@ -105,7 +116,7 @@ class Webhook:
                 data=encode(message),
                 headers={"Content-Type": "application/json; charset=utf-8"},
                 timeout=(CONNECT_TIMEOUT, READ_TIMEOUT),
-                allow_redirects=False,  # nobody else is to get the message
+                allow_redirects=False,
                 stream=True,
             ) as response:
                 return _outcome(response, self._read_answer(response))

@@ -44,12 +44,14 @@ MAX_CONNECTIONS = 900
 # Each connection is an open file. These are for all else: about 20 for Python, gunicorn
 # and the log, and one or two for each post to Slack.
 RESERVED_FILES = 40
-MAX_HEAD = 32 * 1024  # bytes of a request line and headers; Auth0's have about 500
+MAX_HEAD = 8 * 1024  # bytes of a request line and headers; Auth0's have about 500
 RECEIVED_BYTES = 16 * 1024  # that are read from a client in one turn of the loop
 # Seconds after which the loop looks for signals and overdue clients, even if all is
 # quiet.
 WAKE_EVERY = 0.25
 NEVER = 10**9  # seconds
+# Seconds by which a turn of the loop is late if the process itself was held up.
+HELD_UP = 1.0
 
 # A setting of mallopt(3), by which glibc gives freed blocks of this many bytes back to
 # the system. Without it, glibc raises its limit to up to 32 MiB, and each thread may
@@ -108,11 +110,17 @@ class WaitressWorker(Worker):
         self.hurry = not self.alive
         self.alive = False
 
+    def handle_abort(self, sig: int, frame: FrameType | None) -> None:
+        """SIGABRT, which the master sends if the loop hangs: say what is lost."""
+        self.channels.close(0)
+        super().handle_abort(sig, frame)
+
     def run(self) -> None:
         """Serve until a signal comes, or the master is gone; then stop."""
         give_memory_back()
         self.hurry = False
         self.check_at = 0.0  # when to look for overdue clients
+        self.was_late = False  # whether that was too late, the last time
         self.channels = self.wsgi.extensions["channels"]
         # What waitress's loop listens to, by file number: connections, and some others.
         self.files: dict[int, Any] = {}
@@ -156,8 +164,13 @@ class WaitressWorker(Worker):
         self.notify()
         wasyncore.loop(timeout=WAKE_EVERY, use_poll=True, map=self.files, count=1)
         now = time.monotonic()
-        if now > self.check_at:
-            self.check_at = now + WAKE_EVERY
+        if now < self.check_at:
+            return
+        # Requests that came in while we were held up are read in the next turn.
+        is_late = now > self.check_at + HELD_UP and not self.was_late
+        self.was_late = is_late
+        self.check_at = now + WAKE_EVERY
+        if not is_late:
             close_overdue(self.connections(), now)
 
     def stop(self) -> None:

@@ -7,6 +7,7 @@ what they may take of the memory is in test_memory.py.
 import contextlib
 import os
 import re
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -27,7 +28,15 @@ from tests.attackers import (
     stream_of_connections,
 )
 from tests.events import event, success
-from tests.raw_http import assert_well, connect, exchange, received, request, statuses
+from tests.raw_http import (
+    CHUNKED,
+    assert_well,
+    connect,
+    exchange,
+    received,
+    request,
+    statuses,
+)
 from tests.server import TOKEN, Server, measured, server, wait_until
 from tests.slack_stub import Answer, SlackStub
 from worker import MAX_CONNECTIONS, RESERVED_FILES
@@ -168,3 +177,52 @@ def test_too_few_files_stop_the_start() -> None:
     ):
         pass
     assert re.search(r"cannot start: .*ulimit -n` to 60 ", str(raised.value))
+
+
+# Heads that take long to read.
+
+HOSTILE_HEADS = [
+    b"GET a://" + b"1" * 7000 + b" x\r\n\r\n",
+    b"GET / HTTP/1.1\r\na:" + b" " * 7000 + b"\0\r\n\r\n",
+    b"GET / HTTP/1.1\r\na:" + b" " * 7000 + b"x\r\n\r\n",
+    b"GET / HTTP/1.1\r\n" + b"a:\r\n" * 1500 + b"\r\n",
+    b"GET http://[x]/ HTTP/1.1\r\n\r\n",
+    b"GET / HTTP/1.1\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
+    b"GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("head", HOSTILE_HEADS, ids=range(len(HOSTILE_HEADS)))
+def test_a_hostile_head_is_refused_at_once_and_leaves_no_line(
+    service: Server, head: bytes
+) -> None:
+    """Waitress's expressions would take seconds for the first three."""
+    before = service.output
+    assert statuses(exchange(service, head)) == [400]
+    assert service.output == before
+    assert_well(service)
+
+
+def test_a_chunked_body_without_the_token_is_not_taken_apart(service: Server) -> None:
+    """Ten clients, each with 60,000 chunks of a byte."""
+    headers = [CHUNKED, b"Authorization: wrong"]
+    sent = request(b"1\r\nx\r\n" * 60_000 + b"0\r\n\r\n", *headers)
+    sent = sent.replace(b"Authorization: " + TOKEN.encode() + b"\r\n", b"")
+    for _ in range(10):
+        assert statuses(exchange(service, sent)) == [401]
+    assert_well(service)
+
+
+def test_urgent_data_ends_the_connection(service: Server) -> None:
+    """It would keep the loop awake all the time."""
+    with connect(service) as connection:
+        connection.sendall(request(b"[]", b"Content-Length: 2"))
+        assert statuses(connection.recv(65536)) == [204]
+        connection.send(b"!", socket.MSG_OOB)
+        assert received(connection) == b""
+    assert_well(service)
+
+
+def test_a_request_that_waits_for_nothing_gets_no_100(service: Server) -> None:
+    sent = b"GET /healthz HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\n"
+    assert statuses(exchange(service, sent)) == [200]

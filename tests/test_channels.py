@@ -291,6 +291,24 @@ def test_a_hanging_channel_holds_up_no_other_and_nothing_is_doubled() -> None:
         assert security.events == 1 + MAX_WAITING // 2
 
 
+def test_a_hanging_channel_takes_no_other_s_last_try() -> None:
+    """All are told when the stop ends, before any of them is waited for."""
+    calls: list[str] = []
+
+    class Recorder:
+        def stop(self, seconds: float) -> None:
+            calls.append(f"stop within {seconds:g}")
+
+        def close(self, seconds: float) -> None:
+            assert seconds <= 3
+            calls.append("close")
+
+    channels = two_channels().application.extensions["channels"]
+    channels._outboxes = {"first": Recorder(), "SECURITY": Recorder()}
+    channels.close(3)
+    assert calls == ["stop within 3", "stop within 3", "close", "close"]
+
+
 def test_no_output_has_a_secret_of_any_channel() -> None:
     with slack_stub() as first, slack_stub() as security:
         security.script(Answer(404, "no_service"))

@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import threading
 from functools import cache
 from typing import Any
 
@@ -334,8 +335,8 @@ def test_a_log_id_cannot_forge_a_log_line(
     forged = "1\n2026-11-22T10:00:00+0000 INFO delivery status=200 FORGED"
     assert deliver(client, [event(log_id=forged)]).status_code == 502
     log = capsys.readouterr().out
-    (line,) = [line for line in log.splitlines() if "FORGED" in line]
-    assert " ERROR message " in line
+    assert "FORGED" not in log
+    (line,) = [line for line in log.splitlines() if " ERROR message " in line]
     assert "make a new one in Slack, and set SLACK_WEBHOOK_URL to it" in line
 
 
@@ -361,6 +362,15 @@ def test_any_body_gets_an_answer_of_the_table(body: bytes) -> None:
     response = deliver(client_without_alerts(), body)
     assert response.status_code in (204, 400, 415)
     assert response.text.count("\n") == (response.status_code != 204)
+
+
+def test_503_for_one_large_body_too_many(
+    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliveries, "_places_in_the_queue", threading.Semaphore(0))
+    response = deliver(client, b"[" + b" " * LARGE_BODY + b"]")
+    assert response.status_code == 503
+    assert response.text.startswith("too many large deliveries at once")
 
 
 def test_an_unreadable_delivery_breaks_no_silence(client: FlaskClient) -> None:

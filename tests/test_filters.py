@@ -464,7 +464,9 @@ def test_alert_ignore_sees_the_start_of_long_texts_and_the_whole_code() -> None:
     "ignore",
     [
         "(a+)+$",
-        r"(\w+\s?)*$",
+        r"(\w+\s?)+!",
+        r"^User: .*-.*-.*-.*-.*@qa\.example\.com$",
+        r"(\S*-\S*-)\S*-\S*@",
         "([a-z]*)*x",
         "(.*,){11}P",
         "(a{1,5}){20}b",
@@ -543,3 +545,20 @@ def test_a_filter_that_takes_some_events_is_none(types: str, ignore: str) -> Non
 def test_warns_of_a_type_without_backslashes(ignore: str, warned: bool) -> None:
     _, warnings = read_filter("", ignore)
     assert any(r"write \[type: CODE\]" in warning for warning in warnings) == warned
+
+
+@pytest.mark.parametrize("ignore", [r"(\w+\s?)*$", "(.*)*", "(a+)*", "(?:.*,?)*$"])
+def test_what_may_hang_and_matches_everything_stops_the_start(ignore: str) -> None:
+    with pytest.raises(ValueError, match="the empty text"):
+        read_filter("", ignore)
+
+
+@pytest.mark.parametrize("ignore", ["^a.*b.*c$|^d.*e.*f$|^g.*h.*i$", "(.*a){2}.*b"])
+def test_a_few_repeats_in_a_row_are_no_reason_to_warn(ignore: str) -> None:
+    assert read_filter("", ignore)[1] == []
+
+
+@pytest.mark.parametrize("entry", ["fail", "failed", "error", "errors"])
+def test_a_word_for_failure_is_no_way_to_switch_failures_off(entry: str) -> None:
+    with pytest.raises(ValueError, match=r"did you mean failure\?"):
+        read_filter(f"{entry},limit")

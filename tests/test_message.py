@@ -825,10 +825,17 @@ def test_ten_thousand_events_make_one_small_message() -> None:
 
 
 def test_the_last_resort_fits_whatever_it_shows() -> None:
+    long = "\U0001f600" * 900
     typed = {
         "description": ":\U0001f600" * 900,
-        "log_id": "\U0001f600" * 100,
         "tenant_name": "",
+        "user_name": long,
+        "client_name": long,
+        "connection": long,
+        "audience": long,
+        "strategy": long,
+        "user_agent": long,
+        "organization_name": long,
     }
     many = [
         event(

@@ -306,8 +306,10 @@ def test_an_address_is_masked_wherever_it_was_cut(
         ("2001%3Adb8%3A85", "[ip]"),
         ("10:00:05", "10:00:05"),
         ("10:00:", "10:00:"),
-        ("a1:4b", "a1:4b"),
+        ("a1:4b", "a1:"),  # what has a letter may be the beginning of an address
         ("12.5", "12.5"),
+        ("thomas.a.ander", ""),
+        ("(see thomas.a.ander", "(see "),
     ],
 )
 def test_the_end_of_a_text_that_was_cut(end: str, expected: str) -> None:
@@ -422,3 +424,22 @@ def test_a_hostile_text_takes_no_more_than_its_length(piece: str) -> None:
     original = alert()
     original.values["Cause"] = ("@ % + ! " + piece * 50_000 + "!",)
     assert mask_alert(original, NEITHER).values == original.values
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (r'{"phone":"\u002B15551234567"}', '{"phone":"[phone]"}'),
+        (r"to neo\u0040example.com now", "to [email] now"),
+        (r"ip\u003d203.0.113.9", r"ip\u003d[ip]"),
+        (r"blocked:\n203.0.113.9", r"blocked:\n[ip]"),
+        ("phone=%2B1%20555%20123%204567", "phone=[phone]"),
+        ("from 203.000.113.009 now", "from [ip] now"),
+        ("+49 30/12345678", "[phone]"),
+        ("neo&#64;example.com", "[email]"),
+        ("&#43;15551234567", "[phone]"),
+        ("neo＠example.com", "[email]"),
+    ],
+)
+def test_an_address_is_found_however_it_is_written(text: str, shown: str) -> None:
+    assert masked(text) == shown

@@ -458,3 +458,20 @@ def test_the_beginning_of_a_name_is_a_near_miss_too(name: str) -> None:
 def test_console_without_its_colon_is_named() -> None:
     with pytest.raises(ValueError, match="without the colon of console:"):
         read(SLACK_WEBHOOK_URL="Console")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://hooks.slack.com/services/",
+        "https://hooks.slack.com/services/T000/B000",
+        "https://hooks.slack.com/services/T/B/${KEY}",
+        "https://hooks.slack.com/services/T/B/x,https://hooks.slack.com/services/T/B/y",
+        "https://hooks.slack.com//triggers/T/B/secret",
+        "https://chat.example/hooks/<KEY>",
+    ],
+)
+def test_a_webhook_that_can_never_work_stops_the_start(url: str) -> None:
+    with pytest.raises(ValueError, match="SLACK_WEBHOOK_URL is ") as raised:
+        read(SLACK_WEBHOOK_URL=url)
+    assert "T000" not in str(raised.value)

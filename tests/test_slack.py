@@ -26,7 +26,7 @@ from slack import (
     Webhook,
     advice,
 )
-from tests.slack_stub import slack_stub
+from tests.slack_stub import Answer, slack_stub
 
 URL = "https://hooks.slack.example/services/T0/B0/secret"
 MESSAGE = Message({"text": "*Failed Login* · naïve \U0001f600"}, frozenset())
@@ -376,3 +376,16 @@ def test_every_error_with_advice_is_told_apart_from_a_malformed_message(
 ) -> None:
     slack.post(URL, status=400, body=word)
     assert post() == Outcome(Verdict.REFUSED, word, 400)
+
+
+@pytest.mark.parametrize(
+    "location", ["/elsewhere", "http://[::1/x", "https://x.example/"]
+)
+def test_a_redirect_is_refused_and_its_body_is_not_read(
+    location: str,
+) -> None:
+    with slack_stub() as stub:
+        big = "x" * 20_000_000
+        stub.script(Answer(302, big, {"Location": location}))
+        outcome = Webhook(stub.url).post(MESSAGE)
+    assert (outcome.verdict, outcome.reason) == (Verdict.REFUSED, "HTTP 302")

@@ -85,13 +85,12 @@ def quit_(running: Server, _: SlackStub) -> None:
 
 
 def hang_up_the_group(running: Server, _: SlackStub) -> None:
-    """As a closed terminal does. To gunicorn it means: start a new worker."""
-    before = running.worker
+    """As a closed terminal does. It would make gunicorn start a second worker."""
     os.killpg(running.process.pid, signal.SIGHUP)
     os.killpg(running.process.pid, signal.SIGUSR2)
-    wait_until(lambda: running.worker != before)
-    wait_until(lambda: "Worker exiting" in running.output)
+    wait_until(lambda: "USR2 is ignored" in running.output)
     assert running.deliver([]).status_code == 204
+    assert running.output.count("Booting worker") == 1
     running.deliver([], headers={TOKEN: "x"})
     running.process.send_signal(signal.SIGTERM)
 
@@ -119,6 +118,14 @@ ENDS = [
     (FLASK_RUN, terminate),
     (FLASK_RUN, interrupt_the_group),
 ]
+
+
+def abort_while_slack_hangs(running: Server, slack: SlackStub) -> None:
+    """As gunicorn does to a worker that shows no sign of life."""
+    slack.script(*[Answer(delay=60, accept=False)] * 9)
+    os.kill(running.worker, signal.SIGABRT)
+    wait_until(lambda: "digest lost=" in running.output)
+    running.process.send_signal(signal.SIGTERM)
 
 
 def hurry_while_slack_hangs(running: Server, slack: SlackStub) -> None:
@@ -149,9 +156,10 @@ def kill(running: Server) -> None:
 def test_what_is_collected_is_posted_or_logged_as_lost() -> None:
     """All at once, because each takes as long as ten messages do."""
     gunicorn = procfile_command()
-    with ThreadPoolExecutor(len(ENDS) + 2) as pool:
+    with ThreadPoolExecutor(len(ENDS) + 3) as pool:
         ended = [pool.submit(Stopped, command, end) for command, end in ENDS]
         hurried = pool.submit(Stopped, gunicorn, hurry_while_slack_hangs)
+        aborted = pool.submit(Stopped, gunicorn, abort_while_slack_hangs)
         killed = pool.submit(Stopped, gunicorn, bring_news_and_kill)
         for future in ended:
             stopped = future.result()
@@ -161,9 +169,10 @@ def test_what_is_collected_is_posted_or_logged_as_lost() -> None:
             assert "Traceback" not in stopped.output
             assert TOKEN not in stopped.output
             assert "lost" not in stopped.output
-        lost = hurried.result()
-        assert lost.slack.events == lost.delivered - COLLECTED
-        assert f"ERROR digest lost={COLLECTED} " in lost.output
+        for future in (hurried, aborted):
+            lost = future.result()
+            assert lost.slack.events == lost.delivered - COLLECTED
+            assert lost.output.count(f"ERROR digest lost={COLLECTED} ") == 1
         lost = killed.result()
         assert lost.slack.events == lost.delivered + 1
         assert "lost." not in json.dumps(lost.slack.messages)

@@ -66,6 +66,8 @@ def test_flask_run_finds_the_application(slack: SlackStub) -> None:
         (["-k", "sync"], {}, "worker_class"),
         (["--max-requests", "9"], {}, "max_requests"),
         (["--reload"], {}, "reload"),
+        (["--graceful-timeout", "2"], {}, "graceful_timeout"),
+        (["--certfile", "x"], {}, "certfile"),
     ],
 )
 def test_what_breaks_the_promise_of_one_process_stops_the_start(
