@@ -187,35 +187,45 @@ def read_filter(
             " documents, so there would never be an alert: give groups (failure,"
             " limit) or codes such as fp, or leave it empty"
         )
-    if not ignore:
-        return chosen, warnings
+    if ignore:
+        pattern, tree = _read_ignore(ignore, ignore_name)
+        chosen = replace(chosen, ignore=pattern)
+        warnings += _check_ignore(chosen, tree, names)
+    return chosen, warnings
+
+
+def _check_ignore(chosen: AlertFilter, tree: Any, names: tuple[str, str]) -> list[str]:
+    """Warn of what may be a mistake; raise ValueError for what certainly is one."""
+    types_name, ignore_name = names
+    ignore = chosen.ignore.pattern if chosen.ignore else ""
+    nodes = list(_nodes(tree))
+    warnings = []
     if "[type:" in ignore.replace(r"\[type:", ""):
         warnings.append(
             f"{ignore_name} has [type: without a backslash before it, which stands for"
             r" one of these letters: write \[type: CODE\]"
         )
-    pattern, tree = _read_ignore(ignore, ignore_name)
-    nodes = list(_nodes(tree))
-    chosen = replace(chosen, ignore=pattern)
-    if _may_hang(tree, nodes):  # it is not tried here: a start that hangs says nothing
-        if pattern.search(""):
+    if not _may_hang(tree, nodes):
+        if _silences_all(chosen, nodes):
             raise ValueError(
-                f"{ignore_name} is {ignore!r}, which matches even the empty text, and"
-                " so every alert: make it match only what you want to silence"
+                f"{ignore_name} is {ignore!r}, which matches every title that"
+                f" {types_name} lets through, or a line that every event has, so there"
+                " would never be an alert: make it match only what you want to silence"
             )
-        warnings.append(
-            f"{ignore_name} repeats what can itself match in several ways, as (a+)+ and"
-            " (a|b?)+ do, or has many repeats in a row: a hostile description or user"
-            " name can keep it, and the service, busy for ever; write it with fewer"
-            " repeats, and none inside another"
-        )
-    elif _silences_all(chosen, nodes):
+        return warnings
+    # It is not tried on samples: a start that hangs would not say why.
+    if re.search(ignore, ""):
         raise ValueError(
-            f"{ignore_name} is {ignore!r}, which matches every title that {types_name}"
-            " lets through, or a line that every event has, so there would never be an"
-            " alert: make it match only what you want to silence"
+            f"{ignore_name} is {ignore!r}, which matches even the empty text, and so"
+            " every alert: make it match only what you want to silence"
         )
-    return chosen, warnings
+    warnings.append(
+        f"{ignore_name} repeats what can itself match in several ways, as (a+)+ and"
+        " (a|b?)+ do, or has many repeats in a row: a hostile description or user name"
+        " can keep it, and the service, busy for ever; write it with fewer repeats, and"
+        " none inside another"
+    )
+    return warnings
 
 
 def _read_types(types: str, name: str) -> AlertFilter:
