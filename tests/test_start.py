@@ -20,10 +20,12 @@ NEEDS_PYTHON = "it needs Python 3.11 or newer, and this is 3.10"
 def run(
     command: Sequence[str], folder: Path = ROOT, **variables: str
 ) -> subprocess.CompletedProcess[str]:
+    if folder == ROOT:
+        variables |= measured()
     return subprocess.run(
         command,
         cwd=folder,
-        env=environment(**measured(), **variables),
+        env=environment(**variables),
         capture_output=True,
         text=True,
         timeout=60,
