@@ -15,12 +15,12 @@ from typing import Any
 
 import console
 from alerts import Alert
-from health import Health, Post
+from health import Health
 from message import Message, build_message
 from outbox import MAX_WAITING, Delivery, Outbox
 from privacy import mask_alert
 from settings import ChannelSettings
-from slack import Outcome, Webhook
+from slack import Outcome, Post, Webhook
 
 
 class Channels:

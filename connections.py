@@ -30,7 +30,7 @@ from waitress.receiver import ChunkedReceiver
 from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import BadRequest, Error
 
-from events import MAX_BODY
+from events import MAX_BODY, TOO_LARGE, TOO_MANY
 
 REQUEST_TIMEOUT = 5.0  # seconds for a request, head and body; Auth0's take some ms
 ANSWER_TIMEOUT = 5.0  # seconds for a client to take its answer
@@ -49,11 +49,11 @@ TOO_SLOW = f"the request took over {REQUEST_TIMEOUT:g} s to come in"
 # What a client is told about a request that cannot be read, by the answer's status.
 ERRORS = {
     400: "send one HTTP request at a time; this service cannot read this one",
-    413: f"the body is over {MAX_BODY} bytes (10 MiB)",
+    413: TOO_LARGE,
     431: "the request's head is too long",
     500: "internal error",
     501: "send the body as it is, or with Transfer-Encoding: chunked",
-    503: "too many large deliveries at once; please send it again",
+    503: TOO_MANY,
 }
 
 # waitress's own expressions take minutes for some first lines of more words, and for

@@ -24,8 +24,9 @@ from werkzeug.datastructures import WWWAuthenticate
 
 from channels import Channels
 from events import (
-    MAX_BODY,
     NO_EVENT,
+    TOO_LARGE,
+    TOO_MANY,
     CompressedDelivery,
     EventReader,
     UnreadableDelivery,
@@ -34,6 +35,7 @@ from filters import Routed, Router
 from health import in_channel
 from logs import facts, types_of
 from outbox import Delivery
+from settings import ChannelSettings
 from slack import Outcome, Verdict, advice
 
 BUDGET = 9.0  # seconds until the answer, for 10 at the most; Heroku's router gives 30
@@ -45,7 +47,7 @@ OUR_SERVERS = ("auth0-logs-to-slack", "Werkzeug/")
 HINTS = {
     404: "deliveries go to POST /api/logs",
     405: "this path takes another method; deliveries go to POST /api/logs",
-    413: f"the body is over {MAX_BODY} bytes (10 MiB)",
+    413: TOO_LARGE,
 }
 
 Authorize = Callable[[str], bool]  # of the Authorization header
@@ -149,10 +151,7 @@ def _deliver(
     # Of an alert for two channels the log counts one.
     record.collected = max(one.collected for one in deliveries.values())
     record.repeated = max(one.repeated for one in deliveries.values()) or None
-    variables = {
-        label: channel.webhook_variable for label, channel in channels.settings.items()
-    }
-    return _answer_to_deliveries(deliveries, variables, record)
+    return _answer_to_deliveries(deliveries, channels.settings, record)
 
 
 def _check_authorization(is_ours: Authorize) -> None:
@@ -217,8 +216,7 @@ def _turn_to_read(deadline: float) -> Iterator[None]:
     if (request.content_length or 0) <= LARGE_BODY:
         yield
         return
-    reason = "too many large deliveries at once; please send it again"
-    busy = http.ServiceUnavailable(reason, retry_after=1)
+    busy = http.ServiceUnavailable(TOO_MANY, retry_after=1)
     if not _places_in_the_queue.acquire(blocking=False):
         raise busy
     try:
@@ -233,7 +231,9 @@ def _turn_to_read(deadline: float) -> Iterator[None]:
 
 
 def _answer_to_deliveries(
-    deliveries: Mapping[str, Delivery], variables: Mapping[str, str], record: Record
+    deliveries: Mapping[str, Delivery],
+    settings: Mapping[str, ChannelSettings],
+    record: Record,
 ) -> Response:
     """What became of a delivery in all channels, or the worst of it.
 
@@ -253,7 +253,7 @@ def _answer_to_deliveries(
             reason = f"{outcome.reason}; please send it again"
             said.append(in_channel(label, reason))
         elif outcome.verdict is not Verdict.ACCEPTED:
-            what_to_do = advice(outcome, variables[label])
+            what_to_do = advice(outcome, settings[label].webhook_variable)
             said.append(in_channel(label, f"{outcome.reason}: {what_to_do}"))
     if worst.verdict is not Verdict.UNAVAILABLE:
         raise http.BadGateway("; ".join(said))

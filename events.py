@@ -24,6 +24,9 @@ Token = re.Match[str]
 Elements = Generator[Any, None, int]
 
 MAX_BODY = 10 * 1024 * 1024  # bytes; Auth0 documents no limit of its own
+# What a client is told, whether the server or the application notices it.
+TOO_LARGE = f"the body is over {MAX_BODY} bytes (10 MiB)"
+TOO_MANY = "too many large deliveries at once; please send it again"
 # Items of a body. Auth0's events have 300 bytes at least, so 10 MiB hold fewer; without
 # a bound, 10 MiB of the smallest ones would become half a million alerts.
 MAX_ITEMS = 50_000

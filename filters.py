@@ -190,14 +190,16 @@ def read_filter(
     if ignore:
         pattern, tree = _read_ignore(ignore, ignore_name)
         chosen = replace(chosen, ignore=pattern)
-        warnings += _check_ignore(chosen, tree, names)
+        warnings += _check_ignore(chosen, pattern, tree, names)
     return chosen, warnings
 
 
-def _check_ignore(chosen: AlertFilter, tree: Any, names: tuple[str, str]) -> list[str]:
+def _check_ignore(
+    chosen: AlertFilter, pattern: re.Pattern[str], tree: Any, names: tuple[str, str]
+) -> list[str]:
     """Warn of what may be a mistake; raise ValueError for what certainly is one."""
     types_name, ignore_name = names
-    ignore = chosen.ignore.pattern if chosen.ignore else ""
+    ignore = pattern.pattern
     nodes = list(_nodes(tree))
     warnings = []
     if "[type:" in ignore.replace(r"\[type:", ""):
@@ -214,7 +216,7 @@ def _check_ignore(chosen: AlertFilter, tree: Any, names: tuple[str, str]) -> lis
             )
         return warnings
     # It is not tried on samples: a start that hangs would not say why.
-    if re.search(ignore, ""):
+    if pattern.search(""):
         raise ValueError(
             f"{ignore_name} is {ignore!r}, which matches even the empty text, and so"
             " every alert: make it match only what you want to silence"

@@ -14,9 +14,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from message import Message
-from slack import Outcome, Verdict
+from slack import Outcome, Post, Verdict
 
-Post = Callable[[Message], Outcome]
 Clock = Callable[[], float]
 
 # Seconds that a trouble may last before it is told.

@@ -26,7 +26,7 @@ from alerts import Alert
 from digest import Digest, Key, key
 from logs import facts, types_of
 from message import FORMS, Message
-from slack import Outcome, Verdict, advice
+from slack import Outcome, Post, Verdict, advice
 
 # Seconds between two posts; Slack takes one message a second per webhook
 # (https://docs.slack.dev/apis/web-api/rate-limits). They count from Slack's answer to
@@ -46,8 +46,6 @@ BEHIND = Outcome(
     Verdict.UNAVAILABLE, "Slack has not answered the message before this one yet"
 )
 LATE = Outcome(Verdict.UNAVAILABLE, "Slack has not answered yet")
-
-Send = Callable[[Message], Outcome]
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +109,7 @@ class Outbox:
     def __init__(
         self,
         build: Build,
-        send: Send,
+        send: Post,
         digest_seconds: float,
         max_waiting: int = MAX_WAITING,
         channel: str = "",

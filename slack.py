@@ -85,6 +85,9 @@ class Outcome:
     retry_after: float | None = None
 
 
+Post = Callable[[Message], Outcome]  # what posts a message, to Slack or elsewhere
+
+
 class Session(requests.Session):
     """A session that follows no redirect.
 
