@@ -31,7 +31,7 @@ from werkzeug import exceptions as http
 
 from alerts import read_alert
 from channels import Channels
-from deliveries import Authorize, answer, answer_to_error, is_authorized, receive
+from deliveries import answer, answer_to_error, has_token, receive
 from events import MAX_BODY
 from filters import Router
 from health import in_channel
@@ -69,11 +69,10 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.merge_slashes = False  # which would answer with a redirect
     app.register_error_handler(http.HTTPException, _answer_to_stray)
-    is_ours = partial(is_authorized, settings.token)
-    _add_routes(app, channels, is_ours)
+    _add_routes(app, channels, settings)
     _add_send_test(app, channels)
     # What worker.py needs in addition to the WSGI application.
-    app.extensions["is_authorized"] = is_ours
+    app.extensions["has_token"] = partial(has_token, settings.token)
     app.extensions["channels"] = channels
     _stop_with_the_process(channels)
     return app
@@ -94,7 +93,7 @@ def _log_settings(settings: Settings, channels: Channels) -> None:
         log.info(f"alerts {facts(said)}")
 
 
-def _add_routes(app: Flask, channels: Channels, is_ours: Authorize) -> None:
+def _add_routes(app: Flask, channels: Channels, settings: Settings) -> None:
     filters = {}
     for label, channel in channels.settings.items():
         filters[label] = channel.alert_filter
@@ -102,7 +101,7 @@ def _add_routes(app: Flask, channels: Channels, is_ours: Authorize) -> None:
 
     @app.post("/api/logs")
     def take_delivery() -> Response:
-        return receive(is_ours, router, channels)
+        return receive(settings.token, router, channels)
 
     app.add_url_rule("/api/logs", view_func=_grant_delivery, methods=["OPTIONS"])
 

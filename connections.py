@@ -68,8 +68,8 @@ log = logging.getLogger(__name__)
 class Door:
     """Who may send a body, and how much memory all bodies take together."""
 
-    def __init__(self, is_authorized: Callable[[str], bool]) -> None:
-        self.is_authorized = is_authorized  # asked with the Authorization header
+    def __init__(self, has_token: Callable[[str], bool]) -> None:
+        self.has_token = has_token  # asked with the Authorization header
         self._lock = threading.Lock()
         self._held = 0  # bytes
 
@@ -170,7 +170,7 @@ class Request(HTTPRequestParser):
     completed: bool
     empty: bool
     path = ""  # of one that is refused before it is read
-    authorized = False  # the head is in, and has the token
+    has_token = False  # the head is in, and has the token
     whole_since = 0.0  # when the last byte of it came in, by the monotonic clock
 
     def __init__(self, door: Door, is_next: bool, adj: Any) -> None:
@@ -186,12 +186,12 @@ class Request(HTTPRequestParser):
         except ValueError:  # of a URL or a number that cannot be read
             raise ParsingError("unreadable") from None
         authorization = self.headers.get("AUTHORIZATION", "")
-        self.authorized = self._door.is_authorized(authorization)
+        self.has_token = self._door.has_token(authorization)
         if self.body_rcv is None:
             self.expect_continue = False
         else:
-            self.body_rcv.buf = Body(self._door, wanted=self.authorized)
-        if self.chunked and not self.authorized:
+            self.body_rcv.buf = Body(self._door, wanted=self.has_token)
+        if self.chunked and not self.has_token:
             self.body_rcv = ThrownAway(self.body_rcv.buf)
             self.headers["CONNECTION"] = "close"
         has_coding = self.chunked or "TRANSFER_ENCODING" in self.headers
@@ -326,7 +326,7 @@ class Connection(HTTPChannel):
     def time_out(self) -> None:
         """Close it; a client that was too slow with its request is told so."""
         if self.request is not None and self.is_waiting:
-            if self.request.authorized:
+            if self.request.has_token:
                 log.warning("delivery status=408 reason=%r", TOO_SLOW)
             self.send(_TOO_SLOW_ANSWER, do_close=False)
         self.handle_close()

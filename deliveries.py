@@ -12,7 +12,7 @@ import math
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -50,8 +50,6 @@ HINTS = {
     413: TOO_LARGE,
 }
 
-Authorize = Callable[[str], bool]  # of the Authorization header
-
 log = logging.getLogger(__name__)
 _large_body = threading.Lock()
 _places_in_the_queue = threading.Semaphore(MAX_QUEUE)  # for it; each holds a thread
@@ -72,7 +70,7 @@ class Record:
     reason: str | None = None
 
 
-def is_authorized(token: str, authorization: str) -> bool:
+def has_token(token: str, authorization: str) -> bool:
     """Whether an Authorization header has the token, as it is or after `Bearer`.
 
     An empty token lets everybody in.
@@ -89,17 +87,17 @@ def is_authorized(token: str, authorization: str) -> bool:
     return is_plain or is_bearer
 
 
-def receive(is_ours: Authorize, router: Router, channels: Channels) -> Response:
+def receive(token: str, router: Router, channels: Channels) -> Response:
     """Take the current request's delivery and answer it.
 
-    `is_ours` says whether an Authorization header has the token.
+    `token` is what the Authorization header must have, or empty: then anyone may post.
     docs/troubleshooting.md says what is answered when.
     """
     # Our worker says when the request was whole; it may have waited for a thread since.
     started = request.environ.get("connections.whole_since", time.monotonic())
     record = Record()
     try:
-        response = _deliver(is_ours, router, channels, started + BUDGET, record)
+        response = _deliver(token, router, channels, started + BUDGET, record)
     except http.HTTPException as error:
         response = answer_to_error(error)
         record.reason = repr(response.get_data(as_text=True).strip())
@@ -134,14 +132,14 @@ def _log(record: Record, status: int, seconds: float) -> None:
 
 
 def _deliver(
-    is_ours: Authorize,
+    token: str,
     router: Router,
     channels: Channels,
     deadline: float,
     record: Record,
 ) -> Response:
     """Answer a delivery, and note for the log what was in it; raises HTTPException."""
-    _check_authorization(is_ours)
+    _check_authorization(token)
     _check_server(request.environ.get("SERVER_SOFTWARE", "an unknown server"))
     routed = _read_alerts(router, deadline, record)
     channels.health.note_delivery()
@@ -154,10 +152,10 @@ def _deliver(
     return _answer_to_deliveries(deliveries, channels.settings, record)
 
 
-def _check_authorization(is_ours: Authorize) -> None:
+def _check_authorization(token: str) -> None:
     """Raise Unauthorized unless the request has the token."""
     authorization = request.environ.get("HTTP_AUTHORIZATION", "")
-    if is_ours(authorization):
+    if has_token(token, authorization):
         return
     reason = "the Authorization header is not the token"
     if not authorization:

@@ -151,7 +151,7 @@ class WaitressWorker(Worker):
             cleanup_interval=NEVER,
             log_socket_errors=False,
         )
-        door = Door(self.wsgi.extensions["is_authorized"])
+        door = Door(self.wsgi.extensions["has_token"])
         server.channel_class = partial(Connection, door)
         return server
 

@@ -6,7 +6,7 @@ from flask import Flask, Response, request
 
 app = Flask(__name__, static_folder=None)
 # What worker.py asks the application for.
-app.extensions["is_authorized"] = lambda _authorization: True
+app.extensions["has_token"] = lambda _authorization: True
 
 
 class NoChannels:
