@@ -36,8 +36,8 @@ from events import MAX_BODY
 from filters import Router
 from health import in_channel
 from logs import configure, facts
+from outcome import Verdict
 from settings import Settings, read_settings
-from slack import Verdict, advice
 
 HOW_TO_START = 'type flask run, or gunicorn "app:create_app()"'
 CLOSE_WITHIN = 10.0  # seconds for what is collected, if no server has asked for it
@@ -150,8 +150,7 @@ def _add_send_test(app: Flask, channels: Channels) -> None:
                 said = f"delivered: a sample alert was accepted; look {where}"
             else:
                 failed = True
-                what_to_do = advice(outcome, channels.settings[label].webhook_variable)
-                said = f"not delivered: {outcome.reason}: {what_to_do}"
+                said = f"not delivered: {outcome.reason}: {outcome.advice}"
             print(in_channel(label, said) + ".")
         if failed:
             sys.exit(1)

@@ -11,16 +11,16 @@ Where there are several channels, each has a label for answers and the log: its 
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
 
 import console
 from alerts import Alert
 from health import Health
-from message import Message, build_message
+from message import ORDINARY, Message, Purpose, build_message
 from outbox import MAX_WAITING, Delivery, Outbox
+from outcome import Outcome, Post
 from privacy import mask_alert
 from settings import ChannelSettings
-from slack import Outcome, Post, Webhook
+from slack import Webhook
 
 
 class Channels:
@@ -88,7 +88,6 @@ class Channels:
             # A delivery that waits holds a thread; there are so many for all channels.
             max_waiting=max(MAX_WAITING // len(self.settings), 1),
             channel=label,
-            variable=channel.webhook_variable,
         )
 
 
@@ -103,17 +102,19 @@ def _by_label(settings: Sequence[ChannelSettings]) -> dict[str, ChannelSettings]
     return labelled
 
 
-def build_for(channel: ChannelSettings, alerts: Sequence[Alert], **how: Any) -> Message:
+def build_for(
+    channel: ChannelSettings, alerts: Sequence[Alert], purpose: Purpose = ORDINARY
+) -> Message:
     """The message of some alerts, with what the channel may show of them."""
     shown = []
     for alert in alerts:
         masked = mask_alert(alert, channel.fields)
         shown.append(masked)
-    return build_message(shown, channel.fields, **how)
+    return build_message(shown, channel.fields, purpose)
 
 
 def _post_to(channel: ChannelSettings, label: str) -> Post:
     """What posts a message to a channel."""
     if channel.is_console:
         return partial(console.show, channel=label)
-    return Webhook(channel.webhook_url).post
+    return Webhook(channel.webhook_url, channel.webhook_variable).post

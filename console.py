@@ -7,7 +7,7 @@ from typing import Any
 
 import markup
 from message import Message
-from slack import Outcome, Verdict
+from outcome import Outcome, Verdict
 
 _BOLD = "\033[1m"
 _DIM = "\033[2m"

@@ -35,8 +35,7 @@ from filters import Routed, Router
 from health import in_channel
 from logs import facts, types_of
 from outbox import Delivery
-from settings import ChannelSettings
-from slack import Outcome, Verdict, advice
+from outcome import Outcome, Verdict
 
 BUDGET = 9.0  # seconds until the answer, for 10 at the most; Heroku's router gives 30
 LARGE_BODY = 256 * 1024  # bytes; Auth0's are mostly under 100 kB
@@ -149,7 +148,7 @@ def _deliver(
     # Of an alert for two channels the log counts one.
     record.collected = max(one.collected for one in deliveries.values())
     record.repeated = max(one.repeated for one in deliveries.values()) or None
-    return _answer_to_deliveries(deliveries, channels.settings, record)
+    return _answer_to_deliveries(deliveries, record)
 
 
 def _check_authorization(token: str) -> None:
@@ -230,7 +229,6 @@ def _turn_to_read(deadline: float) -> Iterator[None]:
 
 def _answer_to_deliveries(
     deliveries: Mapping[str, Delivery],
-    settings: Mapping[str, ChannelSettings],
     record: Record,
 ) -> Response:
     """What became of a delivery in all channels, or the worst of it.
@@ -251,8 +249,7 @@ def _answer_to_deliveries(
             reason = f"{outcome.reason}; please send it again"
             said.append(in_channel(label, reason))
         elif outcome.verdict is not Verdict.ACCEPTED:
-            what_to_do = advice(outcome, settings[label].webhook_variable)
-            said.append(in_channel(label, f"{outcome.reason}: {what_to_do}"))
+            said.append(in_channel(label, f"{outcome.reason}: {outcome.advice}"))
     if worst.verdict is not Verdict.UNAVAILABLE:
         raise http.BadGateway("; ".join(said))
     raise http.ServiceUnavailable(

@@ -48,7 +48,7 @@ class Digest:
 
     def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
         self.alerts: dict[Key, Alert] = {}  # what is collected
-        self.form = 0  # in FORMS: how the next message looks that carries it
+        self.only_counts = False  # so the next message must look that carries it
         self.seconds = seconds
         self._clock = clock
         self._counts: Counter[str] = Counter()  # of what is collected, by log type
@@ -98,7 +98,7 @@ class Digest:
         `alerts` are all that it carries; `shown` are the log types that it names, and
         how many alerts it has of each.
         """
-        self.form = 0
+        self.only_counts = False
         for alert in alerts:
             self.alerts.pop(key(alert), None)
         self._fill_bucket()

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from message import Message
-from slack import Outcome, Post, Verdict
+from outcome import Outcome, Post, Verdict
 
 Clock = Callable[[], float]
 

@@ -11,17 +11,12 @@ rest, and the most frequent first.
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import Any
 
 import markup
 from alerts import DEFAULT_FIELDS, FIELDS, Alert, Label, Value
-
-# What a message looks like; and what it looks like where Slack calls that malformed:
-# only counts, with nothing that anyone typed.
-FORMS = ("full", "counts")
 
 MAX_HEADLINE = 200  # characters of the headline's counts
 MAX_SINGLE = 3  # events that get an attachment each; of more, like events share one
@@ -52,7 +47,6 @@ EPOCH = datetime.fromtimestamp(0, UTC)
 ALL_LOGS = "see Auth0's own logs, <https://manage.auth0.com/#/logs>"
 WIDE = ("Cause", "User agent")  # labels whose values are sentences
 IN_FALLBACK = ("Cause", "User")  # labels whose fields stand in the fallback too
-NO_SURGE: Mapping[str, int] = MappingProxyType({})
 
 Group = list[Alert]  # alerts that are alike in some way; at least one
 Json = dict[str, Any]  # a message, an attachment, or a field, as Slack takes it
@@ -62,8 +56,8 @@ Json = dict[str, Any]  # a message, an attachment, or a field, as Slack takes it
 class Message:
     """What Slack's webhook takes, as JSON, and the codes of the log types it names.
 
-    Only the log types that a message names count as shown to the channel. In the form
-    `counts`, all count: otherwise news that Slack refuses would go out again and again.
+    Only the log types that a message names count as shown to the channel. In one of
+    mere counts all do: otherwise news that Slack refuses would go out again and again.
     """
 
     payload: Json
@@ -71,11 +65,20 @@ class Message:
 
 
 @dataclass(frozen=True)
-class Changes:
-    """What is not as it was in the last hour."""
+class Purpose:
+    """What a message is for."""
 
-    news: set[str]  # codes; none where all are news, because then none stands out
-    before: Mapping[str, int]  # for each that surged, the most that a message had of it
+    # Slack called the full message malformed: say only how many events there are, and
+    # nothing that anyone typed.
+    only_counts: bool = False
+    is_digest: bool = False  # it carries what was collected
+    # Codes of the log types that the channel has not been shown for an hour.
+    news: frozenset[str] = frozenset()
+    # For each log type that surges, the most that a message of the last hour had of it.
+    surges: Mapping[str, int] = field(default_factory=dict)
+
+
+ORDINARY = Purpose()
 
 
 @dataclass(frozen=True)
@@ -99,26 +102,20 @@ class Layout:
 def build_message(
     alerts: Sequence[Alert],
     fields: Sequence[str] = DEFAULT_FIELDS,
-    form: str = "full",
-    digest: bool = False,
-    news: Collection[str] = (),
-    before: Mapping[str, int] = NO_SURGE,
+    purpose: Purpose = ORDINARY,
 ) -> Message:
     """The message that stands for all the alerts, of which there is at least one.
 
-    `fields` are those of SLACK_FIELDS. `digest` has it say that it is one, and since
-    when. `news` has the codes of log types that the channel has not been shown within
-    the hour; `before` has, for each log type that surged, the most that a message of
-    the last hour had of it. Never raises for any alert; never larger than MAX_BYTES, as
-    encoded.
+    `fields` are those of SLACK_FIELDS. Never raises for any alert; never larger than
+    MAX_BYTES, as encoded.
     """
-    changes = _changes(alerts, news, before)
-    if form == "counts":
-        return _counts_only(alerts, digest, changes)
-    counts = _counts(alerts, changes, MAX_HEADLINE)
-    headline = _headline(alerts, counts, digest)
-    groups, rest = _shown_and_rest(_groups(alerts, changes))
-    counts_of_rest = _counts(rest, changes, MAX_REST)
+    purpose = replace(purpose, news=_standing_out(alerts, purpose.news))
+    if purpose.only_counts:
+        return _counts_only(alerts, purpose)
+    counts = _counts(alerts, purpose, MAX_HEADLINE)
+    headline = _headline(alerts, counts, purpose)
+    groups, rest = _shown_and_rest(_groups(alerts, purpose))
+    counts_of_rest = _counts(rest, purpose, MAX_REST)
     codes = {group[0].code for group in groups}
     for layout in _layouts(alerts, fields):  # pragma: no branch - the last always fits
         attachments = []
@@ -152,15 +149,15 @@ def _payload(text: str, attachments: list[Json]) -> Json:
     return payload
 
 
-def _counts_only(alerts: Sequence[Alert], digest: bool, changes: Changes) -> Message:
+def _counts_only(alerts: Sequence[Alert], purpose: Purpose) -> Message:
     """The message that says how many events there were of which log types."""
     known = []
     for alert in alerts:
         if not alert.name:
             alert = replace(alert, code="unknown type")
         known.append(alert)
-    counts = _counts(known, changes, MAX_HEADLINE)
-    headline = _headline(known, counts, digest)
+    counts = _counts(known, purpose, MAX_HEADLINE)
+    headline = _headline(known, counts, purpose)
     text = f"{headline}\nSlack refused the details: {ALL_LOGS}"
     return Message(
         payload=_payload(text, []),
@@ -171,18 +168,15 @@ def _counts_only(alerts: Sequence[Alert], digest: bool, changes: Changes) -> Mes
 # What there is, in words.
 
 
-def _changes(
-    alerts: Sequence[Alert], news: Collection[str], before: Mapping[str, int]
-) -> Changes:
-    """Which log types stand out as news among the others, and which surged."""
-    codes = set(map(_code, alerts))
-    news_here = codes.intersection(news)
-    if news_here == codes:
-        news_here = set()
-    return Changes(news_here, before)
+def _standing_out(alerts: Sequence[Alert], news: Collection[str]) -> frozenset[str]:
+    """The log types that are news among the alerts; none where all of them are."""
+    codes = frozenset(map(_code, alerts))
+    if codes.issubset(news):
+        return frozenset()
+    return codes.intersection(news)
 
 
-def _headline(alerts: Sequence[Alert], counts: Counts, digest: bool) -> str:
+def _headline(alerts: Sequence[Alert], counts: Counts, purpose: Purpose) -> str:
     """The message's `text`, which is the phone's notification too."""
     what = f"*{len(alerts):,} events*"
     details = f": {counts.text}"
@@ -193,7 +187,7 @@ def _headline(alerts: Sequence[Alert], counts: Counts, digest: bool) -> str:
     if place:
         place = f" in {place}"
     headline = what + place + details
-    if digest:
+    if purpose.is_digest:
         headline += ", digest"
         times = _times(alerts)
         if times:
@@ -202,14 +196,14 @@ def _headline(alerts: Sequence[Alert], counts: Counts, digest: bool) -> str:
     return headline
 
 
-def _counts(alerts: Sequence[Alert], changes: Changes, room: int) -> Counts:
+def _counts(alerts: Sequence[Alert], purpose: Purpose, room: int) -> Counts:
     """The log types with their counts: those that have room, and the others in one."""
     texts = []
     named = []
     others = 0
     log_types = _split(alerts, _code)
-    for group in _in_order(log_types, changes):
-        text = _count(group, changes)
+    for group in _in_order(log_types, purpose):
+        text = _count(group, purpose)
         if len(text) <= room:
             texts.append(text)
             named.append(group[0].code)
@@ -221,16 +215,16 @@ def _counts(alerts: Sequence[Alert], changes: Changes, room: int) -> Counts:
     return Counts(", ".join(texts), frozenset(named))
 
 
-def _count(group: Group, changes: Changes) -> str:
+def _count(group: Group, purpose: Purpose) -> str:
     """How many events there are of a log type, and what is special about that."""
     count = len(group)
     name = _name(group[0])
     text = f"{count:,} × {name}"
     code = group[0].code
-    if code in changes.news:
+    if code in purpose.news:
         text += " (new)"
-    if code in changes.before:
-        before = changes.before[code]
+    if code in purpose.surges:
+        before = purpose.surges[code]
         text += f", {before:,} before"
     return text
 
@@ -276,24 +270,24 @@ WAYS = (
 )
 
 
-def _groups(alerts: Sequence[Alert], changes: Changes) -> list[Group]:
+def _groups(alerts: Sequence[Alert], purpose: Purpose) -> list[Group]:
     """The alerts, each for itself while they are few, else like with like."""
     groups = [[alert] for alert in alerts]
     if len(alerts) > MAX_SINGLE:
         groups = _like_with_like(alerts)
-    return _in_order(groups, changes)
+    return _in_order(groups, purpose)
 
 
-def _in_order(groups: list[Group], changes: Changes) -> list[Group]:
+def _in_order(groups: list[Group], purpose: Purpose) -> list[Group]:
     """News first, then limits, then the largest group."""
     largest_first = sorted(groups, key=len, reverse=True)
-    return sorted(largest_first, key=lambda group: _rank(group, changes))
+    return sorted(largest_first, key=lambda group: _rank(group, purpose))
 
 
-def _rank(group: Group, changes: Changes) -> int:
+def _rank(group: Group, purpose: Purpose) -> int:
     """How early a group stands, however large it is."""
     is_limit = group[0].group == "limit"
-    if group[0].code in changes.news:
+    if group[0].code in purpose.news:
         return 1 if is_limit else 2
     return 3 if is_limit else 4
 
@@ -350,8 +344,8 @@ def _split(alerts: Sequence[Alert], likeness: Callable[[Alert], object]) -> list
 def _layouts(alerts: Sequence[Alert], fields: Sequence[str]) -> Iterator[Layout]:
     """How the attachments may look, from the fullest to what fits in any case."""
     labels: dict[str, Label] = {}
-    for field in fields:
-        labels |= FIELDS[field]
+    for name in fields:
+        labels |= FIELDS[name]
     fullest = Layout(
         labels=labels,
         room=ROOM,
@@ -431,9 +425,8 @@ def _fallback(title: str, texts: list[str], fields: dict[str, Json]) -> str:
         parts.append(markup.plain(text))
     for label in IN_FALLBACK:
         if label in fields:
-            field = fields[label]
-            heading = field["title"]
-            value = field["value"].replace("`", "")
+            heading = fields[label]["title"]
+            value = fields[label]["value"].replace("`", "")
             parts.append(f"{heading}: {value}")
     return _joined(parts)
 

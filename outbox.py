@@ -17,16 +17,15 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
-from typing import Protocol
 
 from alerts import Alert
 from digest import Digest, Key, key
 from logs import facts, types_of
-from message import FORMS, Message
-from slack import Outcome, Post, Verdict, advice
+from message import Message, Purpose
+from outcome import Outcome, Post, Verdict
 
 # Seconds between two posts; Slack takes one message a second per webhook
 # (https://docs.slack.dev/apis/web-api/rate-limits). They count from Slack's answer to
@@ -45,29 +44,13 @@ FULL = Outcome(Verdict.UNAVAILABLE, "too many deliveries at once")
 BEHIND = Outcome(
     Verdict.UNAVAILABLE, "Slack has not answered the message before this one yet"
 )
+REPORT = "these alerts are not shown; please report this as a bug"
 LATE = Outcome(Verdict.UNAVAILABLE, "Slack has not answered yet")
 
+# What builds a message for alerts, of which there is at least one.
+Build = Callable[[Sequence[Alert], Purpose], Message]
+
 log = logging.getLogger(__name__)
-
-
-class Build(Protocol):
-    """What builds a message for alerts, of which there is at least one."""
-
-    def __call__(
-        self,
-        alerts: Sequence[Alert],
-        *,
-        form: str,
-        digest: bool,
-        news: frozenset[str],
-        before: Mapping[str, int],
-    ) -> Message:
-        """Build a message whose `named` are the log types that it names.
-
-        `form` is one of FORMS. `digest`: whether it carries what was collected. `news`
-        are the log types that the channel has not been shown for an hour. `before` has
-        the log types that surge, and the most that a message of the last hour had.
-        """
 
 
 @dataclass(eq=False)
@@ -78,7 +61,7 @@ class Delivery:
     deadline: float  # on the outbox's clock: the request must be answered by then
     repeated: int = 0  # alerts that had been posted or collected before it came
     collected: int = 0  # alerts that go out with the digest
-    form: int = 0  # in FORMS: how the next message looks that carries it
+    only_counts: bool = False  # so the next message must look that carries it
     outcome: Outcome | None = None  # None while it waits or is in flight
     # Seconds until the digest goes out, if ACCEPTED; until another try, if UNAVAILABLE.
     wait_seconds: float = 0.0
@@ -91,11 +74,9 @@ class Batch:
     deliveries: list[Delivery]
     alerts: list[Alert]  # those of the digest first
     collected: int  # alerts of the digest
-    form: int  # in FORMS
+    purpose: Purpose
     started: float
     counts: Counter[str]  # of the alerts, by log type
-    news: frozenset[str]  # log types that the channel has not been shown for an hour
-    before: dict[str, int]  # of those that surge, the most that a message had
     named: frozenset[str] = frozenset()  # log types that the message names
 
     def unanswered(self) -> list[Delivery]:
@@ -113,7 +94,6 @@ class Outbox:
         digest_seconds: float,
         max_waiting: int = MAX_WAITING,
         channel: str = "",
-        variable: str = "SLACK_WEBHOOK_URL",
         clock: Callable[[], float] = time.monotonic,
         changed: threading.Condition | None = None,
         thread: Callable[..., threading.Thread] = threading.Thread,
@@ -122,7 +102,6 @@ class Outbox:
         self._send = send
         self._max_waiting = max_waiting
         self._channel = channel  # its name in the log, if there are several
-        self._variable = variable  # that has its webhook's URL
         self._clock = clock
         self._changed = changed or threading.Condition()  # all waiting is done on it
         self._thread = thread
@@ -377,9 +356,9 @@ class Outbox:
         digest = self._digest
         deliveries = self._waiting
         self._waiting = []
-        forms = [delivery.form for delivery in deliveries]
-        if digest.alerts:
-            forms.append(digest.form)
+        only_counts = digest.only_counts
+        for delivery in deliveries:
+            only_counts = only_counts or delivery.only_counts
         alerts = list(digest.alerts.values())
         alerts += self._new_alerts(deliveries).values()
         counts = Counter(alert.code for alert in alerts)
@@ -387,38 +366,33 @@ class Outbox:
             deliveries=deliveries,
             alerts=alerts,
             collected=len(digest.alerts),
-            form=max(forms),
+            purpose=Purpose(
+                only_counts=only_counts,
+                is_digest=bool(digest.alerts),
+                news=digest.news(counts),
+                surges=digest.surges(counts),
+            ),
             started=self._clock(),
             counts=counts,
-            news=digest.news(counts),
-            before=digest.surges(counts),
         )
 
     def _post(self, batch: Batch) -> Outcome:
         """Build a message, post it, and log what became of it."""
         try:
-            message = self._build(
-                batch.alerts,
-                form=FORMS[batch.form],
-                digest=batch.collected > 0,
-                news=batch.news,
-                before=batch.before,
-            )
+            message = self._build(batch.alerts, batch.purpose)
             batch.named = message.named
             outcome = self._send(message)
         except Exception as error:
             log.exception("message failed: a bug in this service, please report it")
             reason = f"internal error ({type(error).__name__})"
-            outcome = Outcome(Verdict.MALFORMED, reason)
+            outcome = Outcome(Verdict.MALFORMED, reason, advice=REPORT)
         line = self._line(batch, outcome)
         if outcome.verdict is Verdict.ACCEPTED:
             log.info(line)
         elif outcome.verdict is Verdict.UNAVAILABLE:
             log.warning(f"{line} reason={outcome.reason!r}")
         else:
-            why = (
-                f"reason={outcome.reason!r} advice={advice(outcome, self._variable)!r}"
-            )
+            why = f"reason={outcome.reason!r} advice={outcome.advice!r}"
             log.error(f"{line} {why} {_log_ids(batch.alerts)}")
         return outcome
 
@@ -429,7 +403,7 @@ class Outbox:
             "deliveries": len(batch.deliveries),
             "alerts": len(batch.alerts),
             "collected": batch.collected,
-            "form": FORMS[batch.form],
+            "form": "counts" if batch.purpose.only_counts else "full",
             "slack": outcome.status or "none",
             "ms": round(seconds * 1000),
             "outcome": outcome.verdict.value,
@@ -489,20 +463,14 @@ class Outbox:
             return True
         self._failures = 0
         self._pause(INTERVAL)
-        next_form = batch.form + 1
-        if outcome.verdict is Verdict.MALFORMED and next_form < len(FORMS):
-            self._set_form(batch, next_form)
-            return True
-        self._set_form(batch, 0)
-        self._refused_at = self._clock()
-        return False
-
-    def _set_form(self, batch: Batch, form: int) -> None:
-        """Say how the next message looks that carries any of what this one carried."""
+        again = outcome.verdict is Verdict.MALFORMED and not batch.purpose.only_counts
+        # So the next message must look that carries any of what this one carried.
         for delivery in batch.deliveries:
-            delivery.form = form
-        if batch.collected:
-            self._digest.form = form
+            delivery.only_counts = again
+        self._digest.only_counts = again and batch.collected > 0
+        if not again:
+            self._refused_at = self._clock()
+        return again
 
     def _pause(self, seconds: float) -> None:
         """Post nothing for so many seconds; a stop has a last try before its end."""

@@ -62,6 +62,7 @@ class ChannelSettings:
     """What can be configured for a channel. repr() does not show the webhook's URL."""
 
     name: str  # empty for the first channel, that of SLACK_WEBHOOK_URL
+    label: str  # in answers and the log; empty for an only channel
     webhook_url: str = field(repr=False)
     alert_filter: AlertFilter
     fields: tuple[str, ...]
@@ -112,7 +113,8 @@ def read_settings(environ: Mapping[str, str]) -> Settings:
         raise ValueError("; ".join(reasons))
     channels = []
     for name in names:
-        channel, said = _read_channel(given, name)
+        label = "" if len(names) == 1 else name or "first"
+        channel, said = _read_channel(given, name, label)
         channels.append(channel)
         warnings += said
     _check_webhooks_differ(channels)
@@ -204,7 +206,7 @@ def _lookup(
 
 
 def _read_channel(
-    given: Mapping[str, str], channel: str
+    given: Mapping[str, str], channel: str, label: str
 ) -> tuple[ChannelSettings, list[str]]:
     """A channel's settings, and warnings of what is allowed but hardly meant."""
     types_name, types = _lookup(given, "ALERT_TYPES", channel)
@@ -213,6 +215,7 @@ def _read_channel(
     fields_name, fields = _lookup(given, "SLACK_FIELDS", channel)
     settings = ChannelSettings(
         name=channel,
+        label=label,
         webhook_url=_read_webhook_url(*_lookup(given, "SLACK_WEBHOOK_URL", channel)),
         alert_filter=alert_filter,
         fields=read_fields(fields, fields_name),

@@ -9,8 +9,7 @@ import re
 import ssl
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import requests
@@ -20,6 +19,7 @@ from requests.utils import get_auth_from_url
 from urllib3.exceptions import LocationValueError
 
 from message import Message, encode
+from outcome import Outcome, Verdict
 
 # Seconds. TCP sends a lost first packet again after 3, and requests' documentation
 # advises to wait a little longer than that.
@@ -66,28 +66,6 @@ _CHECK_URL = "check {variable}: copy it again from Slack, https://api.slack.com/
 UNTRUSTED = "the certificate of what answers is not trusted"
 
 
-class Verdict(Enum):
-    """What became of a message."""
-
-    ACCEPTED = "accepted"
-    UNAVAILABLE = "unavailable"  # not now: the same message may pass later
-    MALFORMED = "malformed"  # not so: the same facts may pass in another form
-    REFUSED = "refused"  # not until somebody does something about it
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """A verdict, why, the HTTP status behind it, and the seconds Slack said to wait."""
-
-    verdict: Verdict
-    reason: str = ""  # one line without secrets, safe in answers and logs
-    status: int | None = None
-    retry_after: float | None = None
-
-
-Post = Callable[[Message], Outcome]  # what posts a message, to Slack or elsewhere
-
-
 class Session(requests.Session):
     """A session that follows no redirect.
 
@@ -100,17 +78,33 @@ class Session(requests.Session):
 
 
 class Webhook:
-    """Posts messages to one incoming webhook."""
+    """Posts messages to one incoming webhook.
 
-    def __init__(self, url: str, clock: Callable[[], float] = time.monotonic) -> None:
+    `variable` is the environment variable that has its URL, for the advice.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        variable: str = "SLACK_WEBHOOK_URL",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._url = url
+        self._variable = variable
         self._clock = clock
         self._session = Session()
         self._session.auth = _authenticate
         self._used = clock()  # when the connection was last used
 
     def post(self, message: Message) -> Outcome:
-        """Post a message; returns what Slack made of it."""
+        """Post a message; returns what Slack made of it, and what to do about it."""
+        outcome = self._post(message)
+        if outcome.verdict is Verdict.ACCEPTED:
+            return outcome
+        advice = _advice(outcome).format(variable=self._variable)
+        return replace(outcome, advice=advice)
+
+    def _post(self, message: Message) -> Outcome:
         if self._clock() > self._used + MAX_IDLE:
             self._session.close()  # the next post opens a new connection
         try:
@@ -145,15 +139,8 @@ class Webhook:
         return answer.decode(errors="replace").strip()
 
 
-def advice(outcome: Outcome, variable: str = "SLACK_WEBHOOK_URL") -> str:
-    """What a person should do about a message that Slack did not accept.
-
-    `variable` is the environment variable that has the webhook's URL.
-    """
-    return _advice(outcome).format(variable=variable)
-
-
 def _advice(outcome: Outcome) -> str:
+    """What a person should do about a message that Slack did not accept."""
     if outcome.status == 429:
         return "wait; if this repeats, find what else posts through this Slack app"
     if outcome.verdict is Verdict.UNAVAILABLE:

@@ -1,22 +1,23 @@
 """A world for the outbox, in virtual time: Slack and the deliveries are scripted."""
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
 from alerts import Alert, read_alert
 from digest import MAX_COLLECTED
+from message import Purpose
 from outbox import Delivery, Outbox
-from slack import Outcome, Verdict
+from outcome import Outcome, Verdict
 from tests.virtual_time import VirtualTime
 
 BUDGET = 9.0
 OK = Outcome(Verdict.ACCEPTED, "ok", 200)
 FAILED = Outcome(Verdict.UNAVAILABLE, "Slack failed: HTTP 500", 500)
 MALFORMED = Outcome(Verdict.MALFORMED, "invalid_attachments", 400)
-NO_SERVICE = Outcome(Verdict.REFUSED, "no_service", 404)
+NO_SERVICE = Outcome(Verdict.REFUSED, "no_service", 404, advice="make a new one")
 
 
 def limited(seconds: float) -> Outcome:
@@ -38,10 +39,7 @@ class Built:
 
     log_ids: list[Any]
     named: frozenset[str]
-    form: str
-    digest: bool
-    news: frozenset[str]
-    before: Mapping[str, int]
+    purpose: Purpose
 
 
 class World:
@@ -77,12 +75,12 @@ class World:
         }
         return Outbox(**defaults | options)
 
-    def build(self, alerts: Sequence[Alert], **facts: Any) -> Any:
+    def build(self, alerts: Sequence[Alert], purpose: Purpose) -> Any:
         """A message that names all its log types, unless told otherwise."""
         assert not self.time._is_owned()  # type: ignore[attr-defined] # no lock is held
         codes = frozenset(alert.code for alert in alerts)
         log_ids = [alert.log_id for alert in alerts]
-        return Built(log_ids, named=codes - self.unnamed, **facts)
+        return Built(log_ids, codes - self.unnamed, purpose)
 
     def send(self, message: Any) -> Outcome:
         assert not self.time._is_owned()  # type: ignore[attr-defined] # no lock is held
@@ -197,11 +195,13 @@ class World:
 
     @property
     def forms(self) -> list[str]:
-        return [message.form for message in self.messages]
+        """How the messages looked: `full`, or mere `counts`."""
+        forms = {False: "full", True: "counts"}
+        return [forms[message.purpose.only_counts] for message in self.messages]
 
     @property
     def digests(self) -> list[bool]:
-        return [message.digest for message in self.messages]
+        return [message.purpose.is_digest for message in self.messages]
 
     @property
     def starts(self) -> list[float]:

@@ -6,8 +6,8 @@ import pytest
 
 import console
 from filters import Router, read_filter
-from message import Message, build_message
-from slack import Verdict
+from message import Message, Purpose, build_message
+from outcome import Verdict
 from tests.events import event
 
 EVERYTHING = Router({"": read_filter("*")[0]})
@@ -44,7 +44,9 @@ def test_shows_the_same_facts_as_slack_in_the_same_order() -> None:
     wrong = [event(log_id="1", date=f"2026-11-22T10:00:0{n}Z") for n in range(5)]
     other = event(log_id="2", ip="203.0.113.66", user_name="trinity")
     blocked = event(type="limit_wc", log_id="3", tenant_name="other")
-    shown = message(*wrong, other, blocked, fields=("ip", "user"), before={"fp": 2})
+    shown = message(
+        *wrong, other, blocked, fields=("ip", "user"), purpose=Purpose(surges={"fp": 2})
+    )
     assert lines(shown) == [
         "",
         "7 events: 1 × Blocked Account: Failed Logins,"
@@ -92,7 +94,7 @@ def test_colours_only_on_a_terminal(
 
 
 def test_shows_a_message_of_mere_counts_too() -> None:
-    assert lines(message(event(), form="counts")) == [
+    assert lines(message(event(), purpose=Purpose(only_counts=True))) == [
         "",
         "Failed Login (Incorrect Password) in acme",
         "Slack refused the details: see Auth0's own logs,"

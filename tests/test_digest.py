@@ -9,7 +9,7 @@ import pytest
 from digest import BURST, HOUR, MAX_COLLECTED, MAX_TYPES, SURGE
 from message import Message
 from outbox import LAST_TRY, MAX_WAITING
-from slack import Outcome, Verdict
+from outcome import Outcome, Verdict
 from tests.outbox_world import (
     FAILED,
     MALFORMED,
@@ -183,7 +183,7 @@ def test_only_what_a_message_names_was_shown() -> None:
     world.arrive(30, "still news", "2", code="fp")
     world.run()
     assert world.posts[BURST:] == [(20, ["1"]), (30, ["2"])]
-    assert [message.news for message in world.messages[-2:]] == [{"fp"}, {"fp"}]
+    assert [message.purpose.news for message in world.messages[-2:]] == [{"fp"}, {"fp"}]
 
 
 def test_a_message_is_told_what_is_news() -> None:
@@ -192,7 +192,11 @@ def test_a_message_is_told_what_is_news() -> None:
     world.arrive(5, "second", "2")
     world.arrive(10, "another", "3", code="fp")
     world.run()
-    assert [message.news for message in world.messages] == [{"f"}, set(), {"fp"}]
+    assert [message.purpose.news for message in world.messages] == [
+        {"f"},
+        set(),
+        {"fp"},
+    ]
 
 
 def test_what_was_shown_longest_ago_is_forgotten_first_where_it_is_too_much() -> None:
@@ -221,7 +225,7 @@ def test_a_surge_of_what_is_known_goes_out_at_once() -> None:
     world.run()
     assert world.posts[BURST:] == [(24.5, [f"f20.{n}" for n in range(SURGE)])]
     assert world.answers["f20.9"][1].wait_seconds == 0
-    assert world.messages[-1].before == {"f": 1}
+    assert world.messages[-1].purpose.surges == {"f": 1}
 
 
 def test_a_growing_attack_shows_itself_in_steps_of_ten() -> None:
@@ -232,7 +236,7 @@ def test_a_growing_attack_shows_itself_in_steps_of_ten() -> None:
     assert first == 10
     assert 100 <= second <= 110  # a post takes a second
     assert 1000 <= third <= 1100
-    before = [message.before for message in world.messages[BURST:]]
+    before = [message.purpose.surges for message in world.messages[BURST:]]
     assert before == [{"f": 1}, {"f": first}, {"f": second}, {}]
 
 
@@ -244,7 +248,7 @@ def test_a_surge_is_one_of_a_single_log_type() -> None:
     world.stream((20.0 + n, 1, code) for n in range(9) for code in ("f", "fp"))
     world.run()
     assert world.sizes[BURST:] == [18]
-    assert world.messages[-1].before == {}
+    assert world.messages[-1].purpose.surges == {}
 
 
 def test_the_most_of_the_last_hour_makes_the_measure() -> None:
@@ -259,7 +263,7 @@ def test_the_most_of_the_last_hour_makes_the_measure() -> None:
     world.run()
     assert world.starts[-1] == HOUR + 10
     assert world.sizes[-1] >= 60
-    assert world.messages[-1].before == {"f": 2}
+    assert world.messages[-1].purpose.surges == {"f": 2}
 
 
 def test_a_surge_is_not_made_of_what_the_message_before_took_along() -> None:

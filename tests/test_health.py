@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from health import PATIENCE, Health
-from slack import Outcome, Verdict
+from outcome import Outcome, Verdict
 
 START = 1795341606.0  # 2026-11-22T10:00:06Z
 OK = Outcome(Verdict.ACCEPTED, "ok", 200)

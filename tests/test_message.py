@@ -20,6 +20,7 @@ from message import (
     MAX_SINGLE,
     ROOM,
     Message,
+    Purpose,
     build_message,
     encode,
 )
@@ -36,6 +37,11 @@ def alerts(*events: dict[str, Any]) -> list[Alert]:
 def payload(*events: dict[str, Any], **options: Any) -> dict[str, Any]:
     """What Slack gets for these events."""
     return build_message(alerts(*events), **options).payload
+
+
+def news(*codes: str) -> Purpose:
+    """A message of which these log types are news to the channel."""
+    return Purpose(news=frozenset(codes))
 
 
 def text(*events: dict[str, Any], **options: Any) -> str:
@@ -469,9 +475,9 @@ def test_a_digest_with_news_a_limit_and_a_surge() -> None:
     message = build_message(
         alerts(*many, *blocked, new),
         ("user",),
-        digest=True,
-        news={"gd_recovery_failed"},
-        before={"fp": 43},
+        Purpose(
+            is_digest=True, news=frozenset(["gd_recovery_failed"]), surges={"fp": 43}
+        ),
     )
     user = [shown("User", "`neo@example.com`")]
     failed = "Wrong email or password."
@@ -677,11 +683,11 @@ def test_limits_stand_before_more_failures() -> None:
 
 def test_news_stands_before_limits_even_among_the_few() -> None:
     few = [event(type="f"), event(type="pwd_leak"), event(type="fs")]
-    assert types(*few, news=["fs"]) == ["fs", "pwd_leak", "f"]
+    assert types(*few, purpose=news("fs")) == ["fs", "pwd_leak", "f"]
     few.reverse()
-    assert types(*few, news=["fs", "pwd_leak"]) == ["pwd_leak", "fs", "f"]
+    assert types(*few, purpose=news("fs", "pwd_leak")) == ["pwd_leak", "fs", "f"]
     few.reverse()
-    assert text(*few, news=["fs"]) == (
+    assert text(*few, purpose=news("fs")) == (
         "*3 events* in acme: 1 × Failed Signup (new), 1 × Breached password,"
         " 1 × Failed Login"
     )
@@ -689,7 +695,7 @@ def test_news_stands_before_limits_even_among_the_few() -> None:
 
 def test_where_all_is_news_none_stands_out() -> None:
     few = [event(type="f"), event(type="pwd_leak"), event(type="fs")]
-    everything = payload(*few, news=["f", "pwd_leak", "fs"])
+    everything = payload(*few, purpose=news("f", "pwd_leak", "fs"))
     assert everything == payload(*few)
     assert "(new)" not in str(everything)
 
@@ -697,7 +703,7 @@ def test_where_all_is_news_none_stands_out() -> None:
 def test_news_is_shown_in_full_however_much_else_there_is() -> None:
     many = [event(type=f"f{n}") for n in range(30) for _ in range(9)]
     new = event(type="gd_recovery_failed", log_id="new", description="Wrong code")
-    first = attachments(*many, new, news=["gd_recovery_failed"])[0]
+    first = attachments(*many, new, purpose=news("gd_recovery_failed"))[0]
     assert first["title"] == "Wrong code [type: gd_recovery_failed]"
     assert first["title_link"] == LOGS + "new"
     assert field(first, "User") == "`neo@example.com`"
@@ -947,7 +953,7 @@ def test_the_headline_is_filled_to_the_last_character() -> None:
 
 def test_a_surge_has_what_there_was_before() -> None:
     many = [event() for _ in range(430)]
-    surged = text(*many, event(type="f"), before={"fp": 1043})
+    surged = text(*many, event(type="f"), purpose=Purpose(surges={"fp": 1043}))
     assert surged == (
         f"*431 events* in acme: 430 × {FAILED}, 1,043 before, 1 × Failed Login"
     )
@@ -1282,7 +1288,7 @@ def test_a_message_names_what_it_shows_and_news_first(
     events: list[dict[str, Any]], news: set[str]
 ) -> None:
     many = alerts(*({"data": data} for data in events))
-    message = build_message(many, news=news)
+    message = build_message(many, purpose=Purpose(news=frozenset(news)))
     assert message.named <= {alert.code for alert in many}
     shown = str(message.payload)
     for alert in many:
@@ -1305,7 +1311,7 @@ def test_the_counts_hold_nothing_that_anyone_typed() -> None:
         ["description", "user_name", "client_name", "hostname"], "typed"
     )
     many = alerts(event(**typed), event(**typed), event(type="typed_failed", **typed))
-    message = build_message(many, tuple(FIELDS), form="counts")
+    message = build_message(many, tuple(FIELDS), purpose=Purpose(only_counts=True))
     assert message.payload == {
         "text": f"*3 events* in acme: 2 × {FAILED}, 1 × unknown type\n"
         "Slack refused the details: see Auth0's own logs,"
@@ -1313,13 +1319,15 @@ def test_the_counts_hold_nothing_that_anyone_typed() -> None:
         **SETTINGS,
     }
     (one,) = alerts(event(type="typed_failed", tenant_name="<typed>", **typed))
-    counts = build_message([one], form="counts").payload
+    counts = build_message([one], purpose=Purpose(only_counts=True)).payload
     assert counts["text"].startswith("*unknown type*\n")
 
 
 def test_the_counts_count_as_having_shown_all_their_types() -> None:
     many = alerts(*[event(type=f"new_{n}_failed") for n in range(99)], event())
-    message = build_message(many, form="counts", news=["fp"], digest=True)
+    message = build_message(
+        many, purpose=Purpose(only_counts=True, is_digest=True, news=frozenset(["fp"]))
+    )
     assert message.named == {alert.code for alert in many}
     assert message.payload["text"].startswith(
         f"*100 events* in acme: 1 × {FAILED} (new), 99 × unknown type, digest since "
@@ -1344,4 +1352,4 @@ def test_a_digest_says_that_it_is_one_and_since_when(
     dates: list[int | None], headline: str
 ) -> None:
     many = [event(date=None if second is None else at(second)) for second in dates]
-    assert text(*many, digest=True) == headline
+    assert text(*many, purpose=Purpose(is_digest=True)) == headline

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from digest import BURST, HOUR
 from outbox import INTERVAL, LOST_AFTER, MAX_PAUSE, MIN_POST, Delivery
-from slack import Outcome, Verdict
+from outcome import Outcome, Verdict
 from tests.outbox_world import (
     BUDGET,
     FAILED,
