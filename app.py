@@ -1,14 +1,14 @@
 """The web application: what it serves, and what it is built of.
 
 POST /api/logs    Auth0's deliveries (deliveries.py)
-GET  /healthz     answers `ok`, and touches nothing: for the platform
+GET  /healthz     answers `ok`, and touches nothing: for the platform; so does /health
 GET  /status      whether all channels take their messages: for a monitor (health.py)
 flask send-test   posts a sample alert to each channel
 """
 
 import sys
 
-# Before an import fails, which would say less.
+# Checked first: a failing import would say less.
 if sys.version_info < (3, 11):  # noqa: UP036
     sys.exit(
         "auth0-logs-to-slack cannot start: it needs Python 3.11 or newer, and this is"
@@ -23,6 +23,7 @@ import re
 import signal
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
@@ -30,17 +31,20 @@ from flask import Flask, Response, request
 from werkzeug import exceptions as http
 
 from alerts import read_alert
-from channels import Channels
+from channels import Channels, in_channel
 from deliveries import answer, answer_to_error, has_token, receive
 from events import MAX_BODY
 from filters import Router
-from health import in_channel
+from health import Health
 from logs import configure, facts
 from outcome import Verdict
 from settings import Settings, read_settings
 
 HOW_TO_START = 'type flask run, or gunicorn "app:create_app()"'
 CLOSE_WITHIN = 10.0  # seconds for what is collected, if no server has asked for it
+PARAMETER = "max_silence"
+CLOSE = 0.7  # difflib's ratio from which another name is taken for it
+HOW_TO_ASK = "max_silence takes whole seconds: /status?max_silence=3600"
 _SECONDS = re.compile("[0-9]{1,8}")
 SAMPLE = {
     "type": "f",
@@ -62,14 +66,14 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
         sys.exit(f"auth0-logs-to-slack cannot start: {error}.")
     configure(settings.log_level, settings.secrets)
     channels = Channels(settings.channels)
-    _log_settings(settings, channels)
+    _log_settings(settings)
 
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
     app.config["PROVIDE_AUTOMATIC_OPTIONS"] = False
     app.url_map.merge_slashes = False  # which would answer with a redirect
     app.register_error_handler(http.HTTPException, _answer_to_stray)
-    _add_routes(app, channels, settings)
+    _add_routes(app, channels, settings.token)
     _add_send_test(app, channels)
     # What worker.py needs in addition to the WSGI application.
     app.extensions["has_token"] = partial(has_token, settings.token)
@@ -78,13 +82,13 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     return app
 
 
-def _log_settings(settings: Settings, channels: Channels) -> None:
+def _log_settings(settings: Settings) -> None:
     """Say what is doubtful in the settings, and what each channel gets."""
     for warning in settings.warnings:
         log.warning(warning)
-    for label, channel in channels.settings.items():
+    for channel in settings.channels:
         said = {
-            "channel": label or None,
+            "channel": channel.label or None,
             "types": channel.alert_filter.types,
             "fields": ",".join(channel.fields) or "none",
             "digest": channel.digest_seconds,
@@ -93,31 +97,34 @@ def _log_settings(settings: Settings, channels: Channels) -> None:
         log.info(f"alerts {facts(said)}")
 
 
-def _add_routes(app: Flask, channels: Channels, settings: Settings) -> None:
+def _add_routes(app: Flask, channels: Channels, token: str) -> None:
     filters = {}
-    for label, channel in channels.settings.items():
-        filters[label] = channel.alert_filter
+    for label, channel in channels.by_label.items():
+        filters[label] = channel.settings.alert_filter
     router = Router(filters)
+    health = Health(channels)
 
     @app.post("/api/logs")
     def take_delivery() -> Response:
-        return receive(settings.token, router, channels)
+        return receive(token, router, channels, health)
 
     app.add_url_rule("/api/logs", view_func=_grant_delivery, methods=["OPTIONS"])
 
     @app.get("/healthz")
+    @app.get("/health")  # Google's front end keeps paths that end in z to itself
     def say_ok() -> Response:
         return answer(200, "ok")
 
     @app.get("/status")
     def tell_status() -> Response:
-        max_silence = request.args.get("max_silence")
-        if not request.args:
-            return answer(*channels.health.line())
-        if max_silence is None or not _SECONDS.fullmatch(max_silence):
-            reason = "the only parameter is max_silence, in whole seconds: "
-            return answer(400, reason + "/status?max_silence=3600")
-        return answer(*channels.health.line(int(max_silence)))
+        # Monitors add parameters of their own, against caches.
+        close = get_close_matches(PARAMETER, request.args, 1, CLOSE)
+        if not close:
+            return answer(*health.line())
+        seconds = request.args[close[0]]
+        if close[0] != PARAMETER or not _SECONDS.fullmatch(seconds):
+            return answer(400, HOW_TO_ASK)
+        return answer(*health.line(int(seconds)))
 
 
 def _grant_delivery() -> Response:
@@ -145,7 +152,7 @@ def _add_send_test(app: Flask, channels: Channels) -> None:
         failed = False
         for label, outcome in outcomes.items():
             if outcome.verdict is Verdict.ACCEPTED:
-                is_console = channels.settings[label].is_console
+                is_console = channels.by_label[label].settings.is_console
                 where = "above" if is_console else "at the channel"
                 said = f"delivered: a sample alert was accepted; look {where}"
             else:
@@ -170,6 +177,7 @@ def _stop_with_the_process(channels: Channels) -> None:
     def close() -> None:
         for signal_number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(signal_number, signal.SIG_IGN)
+        channels.stop(CLOSE_WITHIN)
         channels.close(CLOSE_WITHIN)
 
     def exit_on_signal(*_: Any) -> None:

@@ -1,11 +1,8 @@
 """Channels: where alerts go, and what became of a delivery in all of them.
 
-Each channel has its own webhook, and so its own outbox, pace, digest and memory. A sick
-one holds up no other, because a delivery is put into all outboxes before it waits for
-any of them.
-
-Where there are several channels, each has a label for answers and the log: its name, or
-"first" for the one of SLACK_WEBHOOK_URL. A single channel's label is empty.
+Each channel has its own webhook, and so its own outbox, pace, digest and memory. A
+failing channel does not hold up the others, because a delivery is put into all outboxes
+before it waits for any of them.
 """
 
 import time
@@ -14,107 +11,100 @@ from functools import partial
 
 import console
 from alerts import Alert
-from health import Health
 from message import ORDINARY, Message, Purpose, build_message
-from outbox import MAX_WAITING, Delivery, Outbox
+from outbox import MAX_WAITING, Entry, Outbox
 from outcome import Outcome, Post
+from pace import Standing
 from privacy import mask_alert
 from settings import ChannelSettings
 from slack import Webhook
 
 
+class Channel:
+    """One channel: its settings, what posts to it, and its outbox."""
+
+    def __init__(self, settings: ChannelSettings, max_waiting: int) -> None:
+        self.settings = settings
+        self.post: Post = partial(console.show, channel=settings.label)
+        if not settings.is_console:
+            self.post = Webhook(settings.webhook_url, settings.webhook_variable).post
+        self.outbox = Outbox(
+            build=self.build,
+            send=self.post,
+            digest_seconds=settings.digest_seconds,
+            max_waiting=max_waiting,
+            label=settings.label,
+        )
+
+    def build(self, alerts: Sequence[Alert], purpose: Purpose = ORDINARY) -> Message:
+        """The message of some alerts, with what the channel may show of them."""
+        shown = []
+        for alert in alerts:
+            masked = mask_alert(alert, self.settings.fields)
+            shown.append(masked)
+        return build_message(shown, self.settings.fields, purpose)
+
+
 class Channels:
-    """The channels, in the order of their settings, and how they fare (`health`)."""
+    """All channels, by their labels, in the order of their settings."""
 
     def __init__(self, settings: Sequence[ChannelSettings]) -> None:
-        self.settings = _by_label(settings)
-        posts = {}
-        for label, channel in self.settings.items():
-            posts[label] = _post_to(channel, label)
-        self.health = Health(posts)
-        self._outboxes = {}
-        for label in self.settings:
-            self._outboxes[label] = self._make_outbox(label)
+        # An entry that waits holds a thread; there are so many for all channels.
+        max_waiting = max(MAX_WAITING // len(settings), 1)
+        self.by_label: dict[str, Channel] = {}
+        for channel in settings:
+            self.by_label[channel.label] = Channel(channel, max_waiting)
 
     def deliver(
         self, alerts: Mapping[str, Sequence[Alert]], deadline: float
-    ) -> dict[str, Delivery]:
+    ) -> dict[str, Entry]:
         """Have the alerts posted or collected that each channel gets, by its label.
 
         Returns by the deadline, a time of time.monotonic(). Each channel that gets
-        alerts has a delivery then, with its outcome.
+        alerts has an entry then, with its outcome.
         """
-        deliveries = {}
+        entries = {}
         for label, for_channel in alerts.items():
-            outbox = self._outboxes[label]
-            deliveries[label] = outbox.put(for_channel, deadline)
-        for label, delivery in deliveries.items():
-            self._outboxes[label].wait(delivery)
-        return deliveries
+            entries[label] = self.by_label[label].outbox.put(for_channel, deadline)
+        for label, entry in entries.items():
+            self.by_label[label].outbox.wait(entry)
+        return entries
 
     def send_at_once(self, alert: Alert) -> dict[str, Outcome]:
         """Post an alert to each channel; returns by label what became of it."""
         outcomes = {}
-        for label, channel in self.settings.items():
-            message = build_for(channel, [alert])
-            post = self.health.channels[label].post
-            outcomes[label] = post(message)
+        for label, channel in self.by_label.items():
+            message = channel.build([alert])
+            outcomes[label] = channel.post(message)
         return outcomes
 
-    def stop(self) -> None:
-        """Collect nothing from now on, and have posted at once what is collected."""
-        for outbox in self._outboxes.values():
-            outbox.stop()
+    def standings(self) -> dict[str, Standing]:
+        """How the posts to each channel fare, by its label."""
+        standings = {}
+        for label, channel in self.by_label.items():
+            standings[label] = channel.outbox.standing()
+        return standings
+
+    def stop(self, seconds: float) -> None:
+        """Collect nothing from now on, and have posted what is collected.
+
+        That is to be over in so many seconds; does not wait.
+        """
+        for channel in self.by_label.values():
+            channel.outbox.stop(seconds)
 
     def is_sending(self) -> bool:
         """Whether something is collected that can still be posted."""
-        return any(outbox.is_sending() for outbox in self._outboxes.values())
+        return any(channel.outbox.is_sending() for channel in self.by_label.values())
 
     def close(self, seconds: float) -> None:
-        """Stop, and wait so long at most; what is not posted then is logged as lost."""
+        """Wait so long at most after `stop`; what is not posted is logged as lost."""
         end = time.monotonic() + seconds
-        for outbox in self._outboxes.values():
-            outbox.stop(seconds)
-        for outbox in self._outboxes.values():
+        for channel in self.by_label.values():
             left = end - time.monotonic()
-            outbox.close(max(left, 0))
-
-    def _make_outbox(self, label: str) -> Outbox:
-        channel = self.settings[label]
-        return Outbox(
-            build=partial(build_for, channel),
-            send=self.health.channels[label].post,
-            digest_seconds=channel.digest_seconds,
-            # A delivery that waits holds a thread; there are so many for all channels.
-            max_waiting=max(MAX_WAITING // len(self.settings), 1),
-            channel=label,
-        )
+            channel.outbox.close(max(left, 0))
 
 
-def _by_label(settings: Sequence[ChannelSettings]) -> dict[str, ChannelSettings]:
-    """The channels by what they are called in answers and in the log."""
-    if len(settings) == 1:
-        return {"": settings[0]}
-    labelled = {}
-    for channel in settings:
-        label = channel.name or "first"
-        labelled[label] = channel
-    return labelled
-
-
-def build_for(
-    channel: ChannelSettings, alerts: Sequence[Alert], purpose: Purpose = ORDINARY
-) -> Message:
-    """The message of some alerts, with what the channel may show of them."""
-    shown = []
-    for alert in alerts:
-        masked = mask_alert(alert, channel.fields)
-        shown.append(masked)
-    return build_message(shown, channel.fields, purpose)
-
-
-def _post_to(channel: ChannelSettings, label: str) -> Post:
-    """What posts a message to a channel."""
-    if channel.is_console:
-        return partial(console.show, channel=label)
-    return Webhook(channel.webhook_url, channel.webhook_variable).post
+def in_channel(label: str, what: str) -> str:
+    """What is said about a channel, with its label if it has one."""
+    return f"channel {label}: {what}" if label else what

@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
 
@@ -22,7 +21,7 @@ from flask import Response, request
 from werkzeug import exceptions as http
 from werkzeug.datastructures import WWWAuthenticate
 
-from channels import Channels
+from channels import Channels, in_channel
 from events import (
     NO_EVENT,
     TOO_LARGE,
@@ -32,9 +31,9 @@ from events import (
     UnreadableDelivery,
 )
 from filters import Routed, Router
-from health import in_channel
+from health import Health
 from logs import facts, types_of
-from outbox import Delivery
+from outbox import Entry
 from outcome import Outcome, Verdict
 
 BUDGET = 9.0  # seconds until the answer, for 10 at the most; Heroku's router gives 30
@@ -54,21 +53,6 @@ _large_body = threading.Lock()
 _places_in_the_queue = threading.Semaphore(MAX_QUEUE)  # for it; each holds a thread
 
 
-@dataclass
-class Record:
-    """What the log says about a delivery; what is None is not said."""
-
-    events: int | None = None
-    alerts: int | None = None
-    types: str | None = None
-    skipped: int | None = None  # items that could not be read
-    ignored: int | None = None  # by ALERT_IGNORE
-    repeated: int | None = None  # alerts that were posted or collected before
-    collected: int | None = None
-    slack: int | str | None = None  # Slack's HTTP status
-    reason: str | None = None
-
-
 def has_token(token: str, authorization: str) -> bool:
     """Whether an Authorization header has the token, as it is or after `Bearer`.
 
@@ -76,8 +60,8 @@ def has_token(token: str, authorization: str) -> bool:
     """
     if not token:
         return True
-    # WSGI hands headers over as Latin-1 (PEP 3333), and compare_digest takes only bytes
-    # beyond ASCII.
+    # WSGI hands headers over as Latin-1 (PEP 3333), and compare_digest needs bytes for
+    # text that is not ASCII.
     header = authorization.encode("latin-1", "replace").strip()
     bearer = re.sub(rb"^bearer\s+", b"", header, flags=re.IGNORECASE)
     expected = token.encode()
@@ -86,7 +70,7 @@ def has_token(token: str, authorization: str) -> bool:
     return is_plain or is_bearer
 
 
-def receive(token: str, router: Router, channels: Channels) -> Response:
+def receive(token: str, router: Router, channels: Channels, health: Health) -> Response:
     """Take the current request's delivery and answer it.
 
     `token` is what the Authorization header must have, or empty: then anyone may post.
@@ -94,22 +78,34 @@ def receive(token: str, router: Router, channels: Channels) -> Response:
     """
     # Our worker says when the request was whole; it may have waited for a thread since.
     started = request.environ.get("connections.whole_since", time.monotonic())
-    record = Record()
+    said: dict[str, object] = {}
     try:
-        response = _deliver(token, router, channels, started + BUDGET, record)
+        _check_authorization(token)
+        _warn_of_server(request.environ.get("SERVER_SOFTWARE", "an unknown server"))
+        events, routed = _read_alerts(router, started + BUDGET)
+        said = _what_came(events, routed)
+        health.note_delivery()
+        entries = channels.deliver(routed.by_channel, started + BUDGET)
+        said |= _what_became(entries)
+        response = _answer_to(entries)
     except http.HTTPException as error:
         response = answer_to_error(error)
-        record.reason = repr(response.get_data(as_text=True).strip())
-    _log(record, response.status_code, time.monotonic() - started)
+        said["reason"] = repr(response.get_data(as_text=True).strip())
+    status = response.status_code
+    milliseconds = round((time.monotonic() - started) * 1000)
+    # A WARNING if Auth0 is to send it again.
+    level = logging.WARNING if status >= 400 else logging.INFO
+    line = facts({"status": status, **said, "ms": milliseconds})
+    log.log(level, f"delivery {line}")
     return response
 
 
 def answer(status: int, body: str = "") -> Response:
-    """A response of one line of plain text, or of none."""
-    if body:
-        return Response(f"{body}\n", status, mimetype="text/plain")
-    response = Response("", status)
-    del response.headers["Content-Type"]
+    """A response of one line of plain text, or of none, which no cache keeps."""
+    response = Response(f"{body}\n" if body else "", status, mimetype="text/plain")
+    response.headers["Cache-Control"] = "no-store"
+    if not body:
+        del response.headers["Content-Type"]
     return response
 
 
@@ -123,32 +119,35 @@ def answer_to_error(error: http.HTTPException) -> Response:
     return response
 
 
-def _log(record: Record, status: int, seconds: float) -> None:
-    """Write the delivery's line: a WARNING if Auth0 is to send it again."""
-    said = facts({"status": status, **vars(record), "ms": round(seconds * 1000)})
-    level = logging.WARNING if status >= 400 else logging.INFO
-    log.log(level, f"delivery {said}")
+def _what_came(events: EventReader, routed: Routed) -> dict[str, object]:
+    """What the log says of what was in a delivery."""
+    if events.skipped:
+        log.warning("delivery skipped=%d items: %s", events.skipped, NO_EVENT)
+    return {
+        "events": events.read,
+        "alerts": routed.counts.total(),
+        "types": types_of(routed.counts) or None,
+        "skipped": events.skipped or None,
+        "ignored": routed.ignored or None,
+    }
 
 
-def _deliver(
-    token: str,
-    router: Router,
-    channels: Channels,
-    deadline: float,
-    record: Record,
-) -> Response:
-    """Answer a delivery, and note for the log what was in it; raises HTTPException."""
-    _check_authorization(token)
-    _check_server(request.environ.get("SERVER_SOFTWARE", "an unknown server"))
-    routed = _read_alerts(router, deadline, record)
-    channels.health.note_delivery()
-    if not routed.counts:
-        return answer(204)
-    deliveries = channels.deliver(routed.by_channel, deadline)
-    # Of an alert for two channels the log counts one.
-    record.collected = max(one.collected for one in deliveries.values())
-    record.repeated = max(one.repeated for one in deliveries.values()) or None
-    return _answer_to_deliveries(deliveries, record)
+def _what_became(entries: Mapping[str, Entry]) -> dict[str, object]:
+    """What the log says of what became of the alerts, if there are any."""
+    if not entries:
+        return {}
+    # An alert for two channels counts once.
+    repeated = max(entry.repeated for entry in entries.values())
+    collected = max(entry.collected for entry in entries.values())
+    statuses = []
+    for entry in entries.values():
+        status = _outcome(entry).status or "none"
+        statuses.append(str(status))
+    return {
+        "repeated": repeated or None,
+        "collected": collected,
+        "slack": ",".join(statuses),
+    }
 
 
 def _check_authorization(token: str) -> None:
@@ -156,15 +155,15 @@ def _check_authorization(token: str) -> None:
     authorization = request.environ.get("HTTP_AUTHORIZATION", "")
     if has_token(token, authorization):
         return
-    reason = "the Authorization header is not the token"
+    reason = "the Authorization header does not match the token"
     if not authorization:
         reason = "the Authorization header is missing"
     raise http.Unauthorized(reason, www_authenticate=WWWAuthenticate("bearer"))
 
 
-@cache  # so that it is said once
-def _check_server(server: str) -> None:
-    """Warn where another server than ours runs the application."""
+@cache  # a second call does nothing
+def _warn_of_server(server: str) -> None:
+    """Warn once where another server than ours runs the application."""
     if not server.startswith(OUR_SERVERS):
         log.warning(
             f"{server} runs the service, not the Procfile's command: alerts can be lost"
@@ -173,8 +172,8 @@ def _check_server(server: str) -> None:
         )
 
 
-def _read_alerts(router: Router, deadline: float, record: Record) -> Routed:
-    """The alerts in the request's body. It is freed before the alerts wait."""
+def _read_alerts(router: Router, deadline: float) -> tuple[EventReader, Routed]:
+    """The events in the request's body, which is freed, and the alerts among them."""
     encoding = request.headers.get("Content-Encoding", "identity")
     if encoding != "identity":
         raise http.UnsupportedMediaType("the body is compressed: send it as it is")
@@ -184,19 +183,11 @@ def _read_alerts(router: Router, deadline: float, record: Record) -> Routed:
         try:
             events = EventReader(request.get_data(cache=False))
             free_body()
-            routed = router.route(events)
+            return events, router.route(events)
         except CompressedDelivery as error:
             raise http.UnsupportedMediaType(str(error)) from error
         except UnreadableDelivery as error:
             raise http.BadRequest(str(error)) from error
-    record.events = events.read
-    record.alerts = routed.counts.total()
-    record.types = types_of(routed.counts) or None
-    record.skipped = events.skipped or None
-    record.ignored = routed.ignored or None
-    if events.skipped:
-        log.warning("delivery skipped=%d items: %s", events.skipped, NO_EVENT)
-    return routed
 
 
 def _do_nothing() -> None:
@@ -227,61 +218,44 @@ def _turn_to_read(deadline: float) -> Iterator[None]:
         _places_in_the_queue.release()
 
 
-def _answer_to_deliveries(
-    deliveries: Mapping[str, Delivery],
-    record: Record,
-) -> Response:
+def _answer_to(entries: Mapping[str, Entry]) -> Response:
     """What became of a delivery in all channels, or the worst of it.
 
-    Raises BadGateway or ServiceUnavailable where a channel does not have its alerts.
+    Raises ServiceUnavailable where a channel does not have its alerts. What Slack
+    refuses is answered 503 too, because Cloudflare replaces a 502 by a page of its own.
     """
-    outcomes = {}
-    for label, delivery in deliveries.items():
-        # Each has its outcome now; the other one is for the type checker.
-        outcomes[label] = delivery.outcome or Outcome(Verdict.UNAVAILABLE)
-    worst = max(outcomes.values(), key=_badness)
-    record.slack = worst.status or "none"
-    if worst.verdict is Verdict.ACCEPTED:
-        return answer(200, "; ".join(_what_was_collected(deliveries)) or "ok")
+    if not entries:
+        return answer(204)
     said = []
-    for label, outcome in outcomes.items():
+    retry_after = 1.0
+    is_refused = False
+    for label, entry in entries.items():
+        outcome = _outcome(entry)
         if outcome.verdict is Verdict.UNAVAILABLE:
-            reason = f"{outcome.reason}; please send it again"
-            said.append(in_channel(label, reason))
+            said.append(in_channel(label, f"{outcome.reason}; please send it again"))
+            retry_after = max(retry_after, outcome.retry_after or 0)
         elif outcome.verdict is not Verdict.ACCEPTED:
             said.append(in_channel(label, f"{outcome.reason}: {outcome.advice}"))
-    if worst.verdict is not Verdict.UNAVAILABLE:
-        raise http.BadGateway("; ".join(said))
+            is_refused = True
+    if not said:
+        return answer(200, "; ".join(_what_was_collected(entries)) or "ok")
     raise http.ServiceUnavailable(
-        "; ".join(said), retry_after=_seconds_to_retry(deliveries)
+        "; ".join(said), retry_after=None if is_refused else math.ceil(retry_after)
     )
 
 
-def _seconds_to_retry(deliveries: Mapping[str, Delivery]) -> int:
-    """After how long the last of the channels that are not ready may be ready."""
-    waits = [1.0]
-    for delivery in deliveries.values():
-        if delivery.outcome and delivery.outcome.verdict is Verdict.UNAVAILABLE:
-            waits.append(delivery.wait_seconds)
-    return math.ceil(max(waits))
+def _outcome(entry: Entry) -> Outcome:
+    """What became of an entry; the fallback only satisfies the type checker."""
+    return entry.outcome or Outcome(Verdict.UNAVAILABLE)
 
 
-def _badness(outcome: Outcome) -> int:
-    """How bad an outcome is; worst is what does not pass until somebody acts."""
-    if outcome.verdict is Verdict.ACCEPTED:
-        return 0
-    if outcome.verdict is Verdict.UNAVAILABLE:
-        return 1
-    return 2
-
-
-def _what_was_collected(deliveries: Mapping[str, Delivery]) -> list[str]:
+def _what_was_collected(entries: Mapping[str, Entry]) -> list[str]:
     """For each channel that has collected alerts, how many, and when they go out."""
     said = []
-    for label, delivery in deliveries.items():
-        count = delivery.collected
+    for label, entry in entries.items():
+        count = entry.collected
         if count:
-            by = datetime.now(UTC) + timedelta(seconds=math.ceil(delivery.wait_seconds))
+            by = datetime.now(UTC) + timedelta(seconds=math.ceil(entry.digest_in))
             what = "1 alert" if count == 1 else f"{count} alerts"
             when = f"will be counted in the next message, by {by:%H:%M:%S} UTC"
             said.append("ok: " + in_channel(label, f"{what} {when}"))

@@ -56,6 +56,7 @@ class Digest:
         self._level = 0.0  # of the bucket, after the last message
         self._posted_at = -math.inf  # when the last message was accepted
         self._next = -math.inf  # when the next message may go
+        self._held_until: float | None = None  # Slack refused what is collected
         # By log type, the messages of the last hour that named it, the newest last. The
         # log type that was shown longest ago stands first.
         self._shown: dict[str, list[Showing]] = {}
@@ -76,9 +77,29 @@ class Digest:
 
     def due(self) -> float:
         """When the digest goes out, if no message takes it along before."""
+        if not self.alerts:
+            return math.inf
+        if self._held_until is not None:
+            return self._held_until
         if self._surging or self._is_full():
             return -math.inf
         return self._next
+
+    def hold(self, is_refused: bool) -> None:
+        """Say whether Slack has just refused what is collected.
+
+        Then it goes out with the next delivery, or after the longest wait; and not at
+        all once it was tried for a stop.
+        """
+        self._held_until = None
+        if is_refused:
+            self._held_until = self._clock() + (self.seconds or math.inf)
+
+    def stop(self) -> None:
+        """Collect nothing from now on; what is collected is due at once."""
+        self.seconds = 0
+        self._next = -math.inf
+        self._held_until = None
 
     def news(self, codes: Iterable[str]) -> frozenset[str]:
         """Those of these log types that the channel has not been shown for an hour."""
@@ -98,7 +119,6 @@ class Digest:
         `alerts` are all that it carries; `shown` are the log types that it names, and
         how many alerts it has of each.
         """
-        self.only_counts = False
         for alert in alerts:
             self.alerts.pop(key(alert), None)
         self._fill_bucket()

@@ -1,15 +1,15 @@
 """The outbox: what waits for Slack, and the one thread that sends it.
 
-A request puts its delivery in, and waits for the outcome until its deadline. The sender
-is a thread that is started when something is due and ends when nothing is left. It
+A request puts its alerts in, and waits for the outcome until its deadline. The sender
+is a thread that is started when something is put in and ends when nothing is left. It
 posts one message at a time for all that waits, a second after Slack's last answer, so
-that each delivery learns the true outcome of the message that carried it. What can wait
+that each entry learns the true outcome of the message that carried it. What can wait
 for the digest (digest.py) is collected and answered at once, and stays collected until
 Slack has accepted it.
 
 The outbox alone owns what waits, what is collected, what Slack accepted, and when it
-may be posted to again. All of it is read and changed under one lock, which is not held
-while a message is built and posted.
+may be posted to again (pace.py). All of it is read and changed under one lock, which is
+not held while a message is built and posted.
 """
 
 import logging
@@ -26,26 +26,28 @@ from digest import Digest, Key, key
 from logs import facts, types_of
 from message import Message, Purpose
 from outcome import Outcome, Post, Verdict
+from pace import INTERVAL, Pace, Standing, Trouble
 
-# Seconds between two posts; Slack takes one message a second per webhook
-# (https://docs.slack.dev/apis/web-api/rate-limits). They count from Slack's answer to
-# the post before: only the answer proves that the post had arrived.
-INTERVAL = 1.0
-MIN_POST = 1.0  # seconds that a delivery must have left when a post takes it
-# Seconds; a post that takes longer is given up, and a new sender is started.
+MIN_POST = 1.0  # seconds that an entry must have left when a post takes it
+# Seconds; a post that takes longer is given up, and a new sender is started. Must be
+# more than connecting (to several addresses), READ_TIMEOUT and ANSWER_TIMEOUT in
+# slack.py together.
 LOST_AFTER = 60.0
-MAX_PAUSE = 4  # seconds; the pause after failed posts grows by 1 up to this
-LAST_TRY = 2.0  # seconds before the end of `close`, when even a hold is not obeyed
-MAX_WAITING = 64  # deliveries; gunicorn.conf.py has threads for them and some more
+# Seconds after which a post without an answer is told; a delivery waits no longer.
+LATE_AFTER = 10.0
+AFTER_A_BUG = 4.0  # seconds until the sender tries again
+MAX_WAITING = 64  # entries that wait, each in a thread; worker.py has some more
 MAX_REMEMBERED = 50_000  # log_ids that Slack accepted; at least all of one message
 MAX_LOGGED = 100  # log_ids in one line; platforms cut lines at about 10 kB
 
+NO_ANSWER = "Slack has not answered yet"
 FULL = Outcome(Verdict.UNAVAILABLE, "too many deliveries at once")
+NO_THREAD = Outcome(Verdict.UNAVAILABLE, "this machine has no thread left to post with")
 BEHIND = Outcome(
     Verdict.UNAVAILABLE, "Slack has not answered the message before this one yet"
 )
+LATE = Outcome(Verdict.UNAVAILABLE, NO_ANSWER)
 REPORT = "these alerts are not shown; please report this as a bug"
-LATE = Outcome(Verdict.UNAVAILABLE, "Slack has not answered yet")
 
 # What builds a message for alerts, of which there is at least one.
 Build = Callable[[Sequence[Alert], Purpose], Message]
@@ -54,24 +56,23 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
-class Delivery:
-    """The alerts of one request, and in the end what became of them."""
+class Entry:
+    """A delivery's alerts for this channel, and in the end what became of them."""
 
     alerts: Sequence[Alert]
-    deadline: float  # on the outbox's clock: the request must be answered by then
+    deadline: float  # on the outbox's clock: the delivery must be answered by then
     repeated: int = 0  # alerts that had been posted or collected before it came
     collected: int = 0  # alerts that go out with the digest
+    digest_in: float = 0.0  # seconds until the digest goes out
     only_counts: bool = False  # so the next message must look that carries it
     outcome: Outcome | None = None  # None while it waits or is in flight
-    # Seconds until the digest goes out, if ACCEPTED; until another try, if UNAVAILABLE.
-    wait_seconds: float = 0.0
 
 
 @dataclass(eq=False)
 class Batch:
     """What one message carries."""
 
-    deliveries: list[Delivery]
+    entries: list[Entry]
     alerts: list[Alert]  # those of the digest first
     collected: int  # alerts of the digest
     purpose: Purpose
@@ -79,13 +80,16 @@ class Batch:
     counts: Counter[str]  # of the alerts, by log type
     named: frozenset[str] = frozenset()  # log types that the message names
 
-    def unanswered(self) -> list[Delivery]:
-        """The deliveries that still wait for the outcome."""
-        return [one for one in self.deliveries if one.outcome is None]
+    def unanswered(self) -> list[Entry]:
+        """The entries that still wait for the outcome."""
+        return [entry for entry in self.entries if entry.outcome is None]
 
 
 class Outbox:
-    """See the module. `clock`, `changed` and `thread` are injected by the tests."""
+    """See the module. `label` is the channel's, for the log.
+
+    `clock`, `changed` and `thread` are injected by the tests.
+    """
 
     def __init__(
         self,
@@ -93,7 +97,7 @@ class Outbox:
         send: Post,
         digest_seconds: float,
         max_waiting: int = MAX_WAITING,
-        channel: str = "",
+        label: str = "",
         clock: Callable[[], float] = time.monotonic,
         changed: threading.Condition | None = None,
         thread: Callable[..., threading.Thread] = threading.Thread,
@@ -101,80 +105,82 @@ class Outbox:
         self._build = build
         self._send = send
         self._max_waiting = max_waiting
-        self._channel = channel  # its name in the log, if there are several
+        self._label = label
         self._clock = clock
         self._changed = changed or threading.Condition()  # all waiting is done on it
         self._thread = thread
         self._digest = Digest(digest_seconds, clock)
-        self._waiting: list[Delivery] = []
+        self._pace = Pace(clock)
+        self._waiting: list[Entry] = []
         self._in_flight: Batch | None = None
         self._sender: threading.Thread | None = None
         self._accepted: dict[str, None] = {}  # log_ids, as a set that knows the oldest
-        self._trouble: Outcome | None = None  # the last post's, unless it was accepted
-        self._failures = 0  # posts since Slack last said yes or no
-        # When Slack refused the last message in all its forms. What is collected goes
-        # out with the next delivery then, or is tried again after the longest wait.
-        self._refused_at: float | None = None
-        self._not_before = -math.inf  # when the next post may start
-        self._stopping = False
-        self._last_try = -math.inf  # while it stops: until then a hold is obeyed
 
-    def put(self, alerts: Sequence[Alert], deadline: float) -> Delivery:
-        """Put in a delivery, without waiting: `wait` gives it its outcome.
+    def put(self, alerts: Sequence[Alert], deadline: float) -> Entry:
+        """Put in alerts, without waiting: `wait` gives the entry its outcome.
 
         The deadline is a time on the outbox's clock, for the answer to the request.
         """
         with self._changed:
-            repeated = sum(map(self._has, alerts))
-            delivery = Delivery(alerts, deadline, repeated)
-            self._answer_at_once(delivery)
-            if delivery.outcome is None:
-                self._let_wait(delivery)
-            self._wake_sender()
-        return delivery
+            new = self._new_alerts(alerts)
+            entry = Entry(alerts, deadline, repeated=len(alerts) - len(new))
+            self._keep_in_mind(alerts)
+            if new and not self._has_sender():
+                self._give_up(entry, NO_THREAD)
+            else:
+                self._answer_at_once(entry)
+                if entry.outcome is None:
+                    self._let_wait(entry)
+            self._changed.notify_all()
+        return entry
 
-    def wait(self, delivery: Delivery) -> None:
-        """Wait until the delivery has its outcome; it has one by its deadline.
+    def wait(self, entry: Entry) -> None:
+        """Wait until the entry has its outcome; it has one by its deadline.
 
         UNAVAILABLE means that its alerts were not posted, or that Slack's answer did
-        not come in time, and that they may be sent again after `wait_seconds`.
+        not come in time, and that they may be sent again after `retry_after`.
         """
         with self._changed:
-            while delivery.outcome is None:
-                if delivery in self._waiting:
-                    self._wait_for_a_post(delivery)
+            while entry.outcome is None:
+                if entry in self._waiting:
+                    self._wait_for_a_post(entry)
                 else:
-                    self._wait_for_slack(delivery)
+                    self._wait_for_slack(entry)
 
-    def stop(self, seconds: float = math.inf) -> None:
+    def standing(self) -> Standing:
+        """How the posts fare. A post without an answer fails from its start."""
+        with self._changed:
+            standing = self._pace.standing
+            started = self._started()
+            if standing.failing or self._clock() < started + LATE_AFTER:
+                return standing
+            return replace(standing, failing=Trouble(started, NO_ANSWER))
+
+    def stop(self, seconds: float) -> None:
         """Collect nothing from now on, and post at once what is collected.
 
-        If Slack has asked for a pause, what is collected is tried once before the
-        seconds are over, even so.
-        Does not wait. May be called more than once, and by a thread that holds the
-        lock.
+        It is tried once before the seconds are over, even if Slack has asked for a
+        longer pause. Does not wait.
         """
-        now = self._clock()
         with self._changed:
-            self._last_try = now + seconds - LAST_TRY
-            self._pause(self._not_before - now)
-            self._stopping = True
-            self._refused_at = None  # so that it is tried, whatever Slack said last
-            self._wake_sender()
+            self._digest.stop()
+            self._pace.hurry(seconds)
+            if self._digest.alerts:
+                self._has_sender()
+            self._changed.notify_all()
 
     def is_sending(self) -> bool:
-        """Whether something is collected that the sender has not given up to post."""
+        """Whether something is collected that the sender is still trying to post."""
         return bool(self._digest.alerts) and self._sender is not None
 
     def close(self, seconds: float) -> None:
-        """Stop, and wait so many seconds at most until nothing is collected any more.
+        """Wait so many seconds at most until nothing is collected any more.
 
-        What could not be posted is logged as lost.
+        What could not be posted is logged as lost. `stop` was called before.
         """
         end = self._clock() + seconds
         with self._changed:
-            self.stop(seconds)
-            while self._digest.alerts and self._sender and self._clock() < end:
+            while self.is_sending() and self._clock() < end:
                 self._changed.wait(end - self._clock())
             lost = list(self._digest.alerts.values())
             self._digest.alerts.clear()  # it is said once, however often this is called
@@ -183,116 +189,107 @@ class Outbox:
             said = {
                 "lost": f"{len(some)} of {len(lost)}",
                 "types": types_of(Counter(alert.code for alert in some)),
-                "channel": self._channel or None,
+                "channel": self._label or None,
+                "log_ids": ",".join(_log_ids(some)),
             }
-            log.error(f"digest {facts(said)} {_log_ids(some)}")
+            log.error(f"digest {facts(said)}")
 
-    def _let_wait(self, delivery: Delivery) -> None:
-        """Let a delivery wait for a post, if it is not one too many."""
-        unanswered = list(self._waiting)
-        if self._in_flight:
-            unanswered += self._in_flight.unanswered()
-        if len(unanswered) < self._max_waiting:
-            self._waiting.append(delivery)
-        else:
-            self._give_up(delivery, FULL)
-
-    def _wait_for_a_post(self, delivery: Delivery) -> None:
-        """Wait while a post can still take the delivery; after that, withdraw it."""
-        latest = delivery.deadline - MIN_POST
-        if self._clock() < latest and self._not_before < latest:
+    def _wait_for_a_post(self, entry: Entry) -> None:
+        """Wait while a post can still take the entry; after that, withdraw it."""
+        latest = entry.deadline - MIN_POST
+        if self._clock() < latest and self._pace.next_at < latest:
             self._changed.wait(latest - self._clock())
         else:
-            self._withdraw(delivery)
+            self._withdraw(entry)
 
-    def _wait_for_slack(self, delivery: Delivery) -> None:
-        """Wait for the answer to the post that carries the delivery."""
-        if self._clock() < delivery.deadline:
-            self._changed.wait(delivery.deadline - self._clock())
+    def _wait_for_slack(self, entry: Entry) -> None:
+        """Wait for the answer to the post that carries the entry."""
+        if self._clock() < entry.deadline:
+            self._changed.wait(entry.deadline - self._clock())
         else:
-            self._give_up(delivery, LATE)
+            self._give_up(entry, LATE)
 
-    def _withdraw(self, delivery: Delivery) -> None:
-        """Give up a delivery before a post took it, so that no later one doubles it."""
-        self._waiting.remove(delivery)
+    def _withdraw(self, entry: Entry) -> None:
+        """Give up an entry before a post took it, so that no later one doubles it."""
+        self._waiting.remove(entry)
         reason = BEHIND
-        if self._trouble and not self._in_flight:
-            reason = replace(self._trouble, verdict=Verdict.UNAVAILABLE)
-        self._give_up(delivery, reason)
+        if self._pace.trouble and not self._in_flight:
+            reason = replace(self._pace.trouble, verdict=Verdict.UNAVAILABLE)
+        self._give_up(entry, reason)
 
-    def _give_up(self, delivery: Delivery, reason: Outcome) -> None:
-        delivery.outcome = reason
-        pause = self._not_before - self._clock()
-        delivery.wait_seconds = max(pause, INTERVAL)
+    def _give_up(self, entry: Entry, reason: Outcome) -> None:
+        pause = self._pace.next_at - self._clock()
+        entry.outcome = replace(reason, retry_after=max(pause, INTERVAL))
 
-    def _answer_at_once(self, delivery: Delivery) -> None:
-        """Answer a delivery that brings nothing new or can wait for the digest."""
-        if all(map(self._has, delivery.alerts)):
-            delivery.outcome = Outcome(Verdict.ACCEPTED, "posted before")
-        elif self._can_collect(delivery):
-            new = self._new_alerts([delivery])
+    def _let_wait(self, entry: Entry) -> None:
+        """Let an entry wait for a post, if there is a thread for it."""
+        unanswered = len(self._waiting)
+        if self._in_flight:
+            unanswered += len(self._in_flight.unanswered())
+        if unanswered < self._max_waiting:
+            self._waiting.append(entry)
+        else:
+            self._give_up(entry, FULL)
+
+    def _answer_at_once(self, entry: Entry) -> None:
+        """Answer an entry that brings nothing new or can wait for the digest."""
+        new = self._new_alerts(entry.alerts)
+        if not new:
+            entry.outcome = Outcome(Verdict.ACCEPTED, "posted before")
+        elif not self._pace.trouble and self._digest.takes(entry.alerts):
             self._digest.collect(new)
-            delivery.collected = len(new)
-            delivery.outcome = Outcome(Verdict.ACCEPTED, "collected")
-            delivery.wait_seconds = self._seconds_to_digest()
+            entry.collected = len(new)
+            entry.digest_in = self._seconds_to_digest()
+            entry.outcome = Outcome(Verdict.ACCEPTED, "collected")
 
     def _seconds_to_digest(self) -> float:
         """How long what is collected now waits at most, if Slack accepts it then."""
         if self._in_flight:  # which does not carry it
             return self._digest.seconds
         now = self._clock()
-        due = max(self._digest.due(), self._not_before, now)
+        due = max(self._digest.due(), self._pace.next_at, now)
         return due - now
 
-    def _can_collect(self, delivery: Delivery) -> bool:
-        """Whether the delivery can wait, and there is a sender to post it later."""
-        if self._trouble or self._stopping:
-            return False
-        if not self._digest.takes(delivery.alerts):
-            return False
-        return self._sender is not None or self._start_sender()
-
-    def _has(self, alert: Alert) -> bool:
-        """Whether the alert was accepted by Slack, or is collected."""
-        return alert.log_id in self._accepted or alert.log_id in self._digest.alerts
-
-    def _new_alerts(self, deliveries: list[Delivery]) -> dict[Key, Alert]:
-        """The deliveries' alerts by key, without those accepted or collected before."""
+    def _new_alerts(self, alerts: Sequence[Alert]) -> dict[Key, Alert]:
+        """The alerts by key, without those that were accepted or collected before."""
         new: dict[Key, Alert] = {}
-        for delivery in deliveries:
-            for alert in delivery.alerts:
-                if not self._has(alert):
-                    new[key(alert)] = alert
+        for alert in alerts:
+            known = (
+                alert.log_id in self._accepted or alert.log_id in self._digest.alerts
+            )
+            if not known:
+                new[key(alert)] = alert
         return new
+
+    def _keep_in_mind(self, alerts: Sequence[Alert]) -> None:
+        """Remember longest what Auth0 goes on repeating."""
+        for alert in alerts:
+            if alert.log_id in self._accepted:
+                del self._accepted[alert.log_id]
+                self._accepted[alert.log_id] = None
 
     # The sender.
 
-    def _wake_sender(self) -> None:
-        """Have a sender look at what is due; start one if none is there or it hangs."""
-        self._changed.notify_all()
-        if self._due() == math.inf:
-            return
-        if self._sender is None or self._is_hanging():
-            self._start_sender()
-
-    def _is_hanging(self) -> bool:
-        """Whether the post in flight takes so long that it is to be given up."""
-        if self._in_flight is None:
-            return False
-        return self._clock() > self._in_flight.started + LOST_AFTER
-
-    def _start_sender(self) -> bool:
-        """Start a sender, in the place of one before; returns whether there is one."""
+    def _has_sender(self) -> bool:
+        """Start a sender if none is there, or it hangs; returns whether one is."""
+        if self._sender and self._clock() <= self._started() + LOST_AFTER:
+            return True
+        if self._in_flight:
+            self._pace.note(LATE, self._in_flight.started, goes_again=True)
         self._in_flight = None
         self._sender = None
         try:
             sender = self._thread(target=self._send_all, daemon=True)
             sender.start()  # it waits for the lock
         except RuntimeError:  # the machine has no thread to give
-            log.exception("message waits for the next delivery: no thread to send it")
+            log.exception("cannot start a thread; will retry with the next delivery")
             return False
         self._sender = sender
         return True
+
+    def _started(self) -> float:
+        """When the post in flight has started; infinity if none is in flight."""
+        return self._in_flight.started if self._in_flight else math.inf
 
     def _is_given_up(self) -> bool:
         """Whether another sender has taken the place of this thread."""
@@ -306,12 +303,19 @@ class Outbox:
                     self._send_what_is_due()
             except Exception:
                 log.exception("sender failed: a bug in this service, please report it")
-                self._not_before = self._clock() + MAX_PAUSE
+                self._pace.wait(AFTER_A_BUG)
             finally:
                 if not self._is_given_up():
                     self._sender = None
                     self._in_flight = None
-                self._wake_sender()  # for what is left after an error
+                if self._due() < math.inf:
+                    self._has_sender()  # for what is left after an error
+
+    def _due(self) -> float:
+        """When the next message may go out; infinity while there is nothing to send."""
+        if self._waiting:
+            return self._pace.next_at
+        return max(self._pace.next_at, self._digest.due())
 
     def _send_what_is_due(self) -> None:
         """Post a message, or wait until one is due or something changes."""
@@ -320,24 +324,11 @@ class Outbox:
         if now < due:
             self._changed.wait(due - now)
             return
-        late = [one for one in self._waiting if one.deadline - MIN_POST <= now]
-        for delivery in late:
-            self._withdraw(delivery)
+        late = [entry for entry in self._waiting if entry.deadline - MIN_POST <= now]
+        for entry in late:
+            self._withdraw(entry)
         if not late:
             self._send_message()
-
-    def _due(self) -> float:
-        """When the next message may go out; infinity while there is nothing to send."""
-        if self._waiting:
-            return self._not_before
-        if not self._digest.alerts:
-            return math.inf
-        if self._stopping:
-            return self._not_before if self._refused_at is None else math.inf
-        due = self._digest.due()
-        if self._refused_at is not None:
-            due = self._refused_at + self._digest.seconds
-        return max(self._not_before, due)
 
     def _send_message(self) -> None:
         """Post a message for all that waits; the lock is released meanwhile."""
@@ -353,24 +344,25 @@ class Outbox:
 
     def _take_batch(self) -> Batch:
         """Take all that waits and all that is collected."""
-        digest = self._digest
-        deliveries = self._waiting
+        entries = self._waiting
         self._waiting = []
-        only_counts = digest.only_counts
-        for delivery in deliveries:
-            only_counts = only_counts or delivery.only_counts
-        alerts = list(digest.alerts.values())
-        alerts += self._new_alerts(deliveries).values()
+        only_counts = self._digest.only_counts
+        waiting: list[Alert] = []
+        for entry in entries:
+            only_counts = only_counts or entry.only_counts
+            waiting += entry.alerts
+        collected = list(self._digest.alerts.values())
+        alerts = collected + list(self._new_alerts(waiting).values())
         counts = Counter(alert.code for alert in alerts)
         return Batch(
-            deliveries=deliveries,
+            entries=entries,
             alerts=alerts,
-            collected=len(digest.alerts),
+            collected=len(collected),
             purpose=Purpose(
                 only_counts=only_counts,
-                is_digest=bool(digest.alerts),
-                news=digest.news(counts),
-                surges=digest.surges(counts),
+                is_digest=bool(collected),
+                news=self._digest.news(counts),
+                surges=self._digest.surges(counts),
             ),
             started=self._clock(),
             counts=counts,
@@ -386,54 +378,78 @@ class Outbox:
             log.exception("message failed: a bug in this service, please report it")
             reason = f"internal error ({type(error).__name__})"
             outcome = Outcome(Verdict.MALFORMED, reason, advice=REPORT)
-        line = self._line(batch, outcome)
-        if outcome.verdict is Verdict.ACCEPTED:
-            log.info(line)
-        elif outcome.verdict is Verdict.UNAVAILABLE:
-            log.warning(f"{line} reason={outcome.reason!r}")
-        else:
-            why = f"reason={outcome.reason!r} advice={outcome.advice!r}"
-            log.error(f"{line} {why} {_log_ids(batch.alerts)}")
+        self._log(batch, outcome)
         return outcome
 
-    def _line(self, batch: Batch, outcome: Outcome) -> str:
-        """What the log says of each message."""
-        seconds = self._clock() - batch.started
+    def _log(self, batch: Batch, outcome: Outcome) -> None:
+        """Write the message's line; for the same failure again, only at DEBUG."""
+        now = self._clock()
+        accepted = outcome.verdict is Verdict.ACCEPTED
+        failing = self._pace.standing.failing
+        outage = None
+        if accepted and failing:
+            outage = f"{round(now - failing.since)}s"
         said = {
-            "deliveries": len(batch.deliveries),
+            "deliveries": len(batch.entries),
             "alerts": len(batch.alerts),
             "collected": batch.collected,
             "form": "counts" if batch.purpose.only_counts else "full",
             "slack": outcome.status or "none",
-            "ms": round(seconds * 1000),
+            "ms": round((now - batch.started) * 1000),
             "outcome": outcome.verdict.value,
             "types": types_of(batch.counts),
-            "channel": self._channel or None,
+            "channel": self._label or None,
+            "outage": outage,
+            "reason": None if accepted else repr(outcome.reason),
+            "advice": repr(outcome.advice) if outcome.advice else None,
         }
-        return f"message {facts(said)}"
+        level = logging.INFO
+        if outcome.verdict is Verdict.UNAVAILABLE:
+            is_known = failing and failing.reason == outcome.reason
+            level = logging.DEBUG if is_known else logging.WARNING
+        elif not accepted:
+            said["log_ids"] = ",".join(_log_ids(batch.alerts))
+            level = logging.ERROR
+        elif outcome.advice:
+            level = logging.WARNING
+        log.log(level, f"message {facts(said)}")
 
     def _settle(self, batch: Batch, outcome: Outcome) -> None:
         """Record what became of a batch; what may still pass waits again."""
         if outcome.verdict is Verdict.ACCEPTED:
             self._remember(batch)
         unanswered = batch.unanswered()
+        goes_again = False
         if self._is_given_up():
-            # Its answer says nothing of what was posted since, but Slack counts it.
-            again = False
+            # Its outcome is stale, but it counts against Slack's limit.
             soonest = self._clock() + INTERVAL
-            self._not_before = max(self._not_before, soonest)
+            self._pace.next_at = max(self._pace.next_at, soonest)
         else:
             self._in_flight = None
-            again = self._set_pace(batch, outcome)
-        if again:
+            goes_again = self._note(batch, outcome)
+        if goes_again:
             self._waiting = unanswered + self._waiting
         else:
-            for delivery in unanswered:
-                delivery.outcome = outcome
-        for delivery in list(self._waiting):
-            self._answer_at_once(delivery)
-            if delivery.outcome is not None:
-                self._waiting.remove(delivery)
+            for entry in unanswered:
+                entry.outcome = outcome
+        for entry in list(self._waiting):
+            self._answer_at_once(entry)
+            if entry.outcome is not None:
+                self._waiting.remove(entry)
+
+    def _note(self, batch: Batch, outcome: Outcome) -> bool:
+        """Note what follows from an outcome; returns whether the same goes again."""
+        goes_again = outcome.verdict is Verdict.UNAVAILABLE
+        if outcome.verdict is Verdict.MALFORMED:
+            goes_again = not batch.purpose.only_counts
+        if outcome.verdict is not Verdict.UNAVAILABLE:
+            # So the next message must look that carries any of what this one carried.
+            for entry in batch.entries:
+                entry.only_counts = goes_again
+            self._digest.only_counts = goes_again and batch.collected > 0
+        self._pace.note(outcome, batch.started, goes_again)
+        self._digest.hold(outcome.verdict is not Verdict.ACCEPTED and not goes_again)
+        return goes_again
 
     def _remember(self, batch: Batch) -> None:
         """Note what Slack has accepted; forget the oldest."""
@@ -447,40 +463,6 @@ class Outbox:
         for log_id in list(islice(self._accepted, too_many)):
             del self._accepted[log_id]
 
-    def _set_pace(self, batch: Batch, outcome: Outcome) -> bool:
-        """Say when and how to post next; returns whether the same may still pass."""
-        self._refused_at = None
-        if outcome.verdict is Verdict.ACCEPTED:
-            self._trouble = None
-            self._failures = 0
-            self._pause(INTERVAL)
-            return False
-        self._trouble = outcome
-        if outcome.verdict is Verdict.UNAVAILABLE:
-            self._failures += 1
-            pause = outcome.retry_after or min(self._failures, MAX_PAUSE)
-            self._pause(max(pause, INTERVAL))
-            return True
-        self._failures = 0
-        self._pause(INTERVAL)
-        again = outcome.verdict is Verdict.MALFORMED and not batch.purpose.only_counts
-        # So the next message must look that carries any of what this one carried.
-        for delivery in batch.deliveries:
-            delivery.only_counts = again
-        self._digest.only_counts = again and batch.collected > 0
-        if not again:
-            self._refused_at = self._clock()
-        return again
 
-    def _pause(self, seconds: float) -> None:
-        """Post nothing for so many seconds; a stop has a last try before its end."""
-        now = self._clock()
-        if now < self._last_try:
-            longest = max(self._last_try - now, INTERVAL)
-            seconds = min(seconds, longest)
-        self._not_before = now + seconds
-
-
-def _log_ids(alerts: Sequence[Alert]) -> str:
-    log_ids = [alert.log_id for alert in alerts[:MAX_LOGGED] if alert.log_id]
-    return "log_ids=" + ",".join(log_ids)
+def _log_ids(alerts: Sequence[Alert]) -> list[str]:
+    return [alert.log_id for alert in alerts[:MAX_LOGGED] if alert.log_id]

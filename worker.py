@@ -112,6 +112,7 @@ class WaitressWorker(Worker):
 
     def handle_abort(self, sig: int, frame: FrameType | None) -> None:
         """SIGABRT, which the master sends if the loop hangs: say what is lost."""
+        self.channels.stop(0)
         self.channels.close(0)
         super().handle_abort(sig, frame)
 
@@ -176,7 +177,7 @@ class WaitressWorker(Worker):
     def stop(self) -> None:
         """See the module."""
         started = time.monotonic()
-        self.channels.stop()
+        self.channels.stop(STOP_WITHIN + LAST_TRY_WITHIN)
         for server in self.servers:
             # Not server.close(): its threads need the rest of it, to wake the loop.
             wasyncore.dispatcher.close(server)

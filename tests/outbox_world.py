@@ -9,7 +9,7 @@ from typing import Any
 from alerts import Alert, read_alert
 from digest import MAX_COLLECTED
 from message import Purpose
-from outbox import Delivery, Outbox
+from outbox import Entry, Outbox
 from outcome import Outcome, Verdict
 from tests.virtual_time import VirtualTime
 
@@ -59,7 +59,7 @@ class World:
         self.stopped_at = 0.0
         self.digest = digest
         self.outbox = self.make_outbox()
-        self.answers: dict[str, tuple[float, Delivery]] = {}  # by name: when, and what
+        self.answers: dict[str, tuple[float, Entry]] = {}  # by name: when, and what
         self._arrivals: list[Any] = []
         self._alerts: dict[str, Iterator[Alert]] = {}
 
@@ -117,7 +117,7 @@ class World:
                 self.answers[name] = (self.time.now, delivery)
                 if not repeat or delivery.outcome.verdict is Verdict.ACCEPTED:
                     return
-                self.time.sleep(delivery.wait_seconds or 1)
+                self.time.sleep(delivery.outcome.retry_after or 1)
 
         self._arrivals.append(request)
 
@@ -145,6 +145,7 @@ class World:
 
         def close() -> None:
             self.time.sleep(at)
+            self.outbox.stop(seconds)
             self.outbox.close(seconds)
             self.stopped_at = self.time.now
 

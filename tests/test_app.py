@@ -15,7 +15,7 @@ import requests
 import responses
 from flask.testing import FlaskClient
 
-import outbox
+import pace
 from app import create_app
 from events import MAX_BODY
 from tests.application import SETTINGS, TOKEN, WEBHOOK, deliver, posted
@@ -60,8 +60,10 @@ def test_event_grids_handshake_is_granted(client: FlaskClient) -> None:
 
 
 def test_healthz_answers_without_authorization(client: FlaskClient) -> None:
-    response = client.get("/healthz")
-    assert (response.status_code, response.text) == (200, "ok\n")
+    for path in ("/healthz", "/health"):
+        response = client.get(path)
+        assert (response.status_code, response.text) == (200, "ok\n")
+        assert response.headers["Cache-Control"] == "no-store"
 
 
 def test_status_says_how_slack_takes_it(
@@ -69,7 +71,7 @@ def test_status_says_how_slack_takes_it(
     webhook: responses.RequestsMock,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(outbox, "INTERVAL", 0.0)
+    monkeypatch.setattr(pace, "INTERVAL", 0.0)
     response = client.get("/status")
     assert (response.status_code, response.text) == (
         200,
@@ -86,7 +88,7 @@ def test_status_says_how_slack_takes_it(
     response = client.get("/status")
     assert response.status_code == 503
     assert re.fullmatch(
-        r"Slack refuses messages since 2.{18}Z: no_service\n", response.text
+        r"Slack has refused messages since 2.{18}Z: no_service\n", response.text
     )
 
 
@@ -95,11 +97,14 @@ def test_status_says_how_slack_takes_it(
     [
         ("?max_silence=3600", 200, "ok: last delivery none yet"),
         ("?max_silence=0", 503, "no delivery from Auth0 since 2"),
-        ("?maxsilence=3600", 400, "the only parameter is max_silence"),
-        ("?max_silence=1h", 400, "the only parameter is max_silence"),
-        ("?max_silence=", 400, "the only parameter is max_silence"),
-        ("?max_silence=-1", 400, "the only parameter is max_silence"),
-        ("?max_silence=%D9%A3", 400, "the only parameter is max_silence"),
+        ("?1732820000", 200, "ok: last delivery none yet"),
+        ("?uptime_kuma_cachebuster=7&max_silence=3600", 200, "ok: last delivery"),
+        ("?maxsilence=3600", 400, "max_silence takes whole seconds"),
+        ("?max-silent=3600", 400, "max_silence takes whole seconds"),
+        ("?max_silence=1h", 400, "max_silence takes whole seconds"),
+        ("?max_silence=", 400, "max_silence takes whole seconds"),
+        ("?max_silence=-1", 400, "max_silence takes whole seconds"),
+        ("?max_silence=%D9%A3", 400, "max_silence takes whole seconds"),
     ],
 )
 def test_status_can_tell_of_silence(
@@ -124,7 +129,7 @@ def test_status_can_tell_of_silence(
         ("GET", "/api/logs", None, {}, 405),
         ("HEAD", "/api/logs", None, {}, 405),
         ("POST", "/api/logs", "x" * MAX_BODY, {}, 413),
-        ("POST", "/api/logs", [event()], {"status": 404, "body": "no_service"}, 502),
+        ("POST", "/api/logs", [event()], {"status": 404, "body": "no_service"}, 503),
         (
             "POST",
             "/api/logs",

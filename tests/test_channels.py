@@ -12,7 +12,7 @@ import responses
 from flask.testing import FlaskClient
 
 import deliveries
-import outbox
+import pace
 from app import create_app
 from digest import BURST
 from outbox import MAX_WAITING
@@ -35,7 +35,7 @@ def webhooks(
     webhook: responses.RequestsMock, monkeypatch: pytest.MonkeyPatch
 ) -> responses.RequestsMock:
     """Slack's webhooks of two channels, which accept every message."""
-    monkeypatch.setattr(outbox, "INTERVAL", 0.0)
+    monkeypatch.setattr(pace, "INTERVAL", 0.0)
     monkeypatch.setattr(deliveries, "BUDGET", 1.5)  # seconds: no time for a second try
     webhook.post(SECURITY, body="ok")
     return webhook
@@ -52,6 +52,7 @@ def deliver(client: FlaskClient, *events: dict[str, Any]) -> Any:
 
 def close(client: FlaskClient) -> None:
     """Have posted what is collected, as at a stop."""
+    client.application.extensions["channels"].stop(5)
     client.application.extensions["channels"].close(5)
 
 
@@ -107,11 +108,12 @@ def test_the_worst_outcome_is_the_answer_and_names_its_channel(
     webhooks.replace("POST", SECURITY, status=404, body="no_service")
     limit = event(type="limit_wc")
     response = deliver(two, limit)
-    assert response.status_code == 502
+    assert response.status_code == 503
     assert response.text.startswith("channel SECURITY: no_service: the webhook is gone")
     webhooks.replace("POST", WEBHOOK, status=429, headers={"Retry-After": "60"})
     response = deliver(two, event(type="limit_wc"))
-    assert response.status_code == 502
+    assert response.status_code == 503
+    assert "Retry-After" not in response.headers
     assert "channel first: Slack's rate limit is reached" in response.text
     assert "; channel SECURITY: no_service" in response.text
     # What one channel has is not doubled there, once the other one takes it too.
@@ -211,7 +213,8 @@ def test_status_is_503_as_soon_as_one_channel_is_in_trouble(
     deliver(two, event(type="limit_wc"))
     response = two.get("/status")
     assert response.status_code == 503
-    assert response.text.startswith("channel SECURITY: Slack refuses messages since ")
+    said = "channel SECURITY: Slack has refused messages since "
+    assert response.text.startswith(said)
 
 
 def test_send_test_posts_to_each_channel(webhooks: responses.RequestsMock) -> None:
@@ -242,7 +245,7 @@ def test_a_single_channel_is_not_named(
 ) -> None:
     webhook.replace("POST", WEBHOOK, status=404, body="no_service")
     assert deliver(client, event()).text.startswith("no_service: ")
-    assert client.get("/status").text.startswith("Slack refuses messages since ")
+    assert client.get("/status").text.startswith("Slack has refused messages since ")
 
 
 def test_the_console_takes_slacks_place(capsys: pytest.CaptureFixture[str]) -> None:
@@ -296,6 +299,9 @@ def test_a_hanging_channel_takes_no_other_s_last_try() -> None:
     calls: list[str] = []
 
     class Recorder:
+        def __init__(self) -> None:
+            self.outbox = self
+
         def stop(self, seconds: float) -> None:
             calls.append(f"stop within {seconds:g}")
 
@@ -304,7 +310,8 @@ def test_a_hanging_channel_takes_no_other_s_last_try() -> None:
             calls.append("close")
 
     channels = two_channels().application.extensions["channels"]
-    channels._outboxes = {"first": Recorder(), "SECURITY": Recorder()}
+    channels.by_label = {"first": Recorder(), "SECURITY": Recorder()}
+    channels.stop(3)
     channels.close(3)
     assert calls == ["stop within 3", "stop within 3", "close", "close"]
 

@@ -8,8 +8,9 @@ import pytest
 
 from digest import BURST, HOUR, MAX_COLLECTED, MAX_TYPES, SURGE
 from message import Message
-from outbox import LAST_TRY, MAX_WAITING
+from outbox import MAX_WAITING
 from outcome import Outcome, Verdict
+from pace import LAST_TRY
 from tests.outbox_world import (
     FAILED,
     MALFORMED,
@@ -57,7 +58,7 @@ def test_what_joins_the_digest_is_answered_at_once_and_told_when_it_goes_out() -
     world.run()
     assert world.answered_at("repeat") == 20
     assert world.answers["repeat"][1].collected == 3
-    assert world.answers["repeat"][1].wait_seconds == pytest.approx(DUE - 20)
+    assert world.answers["repeat"][1].digest_in == pytest.approx(DUE - 20)
     assert world.posts[-1] == (pytest.approx(DUE), ["a", "b", "c"])
 
 
@@ -224,7 +225,7 @@ def test_a_surge_of_what_is_known_goes_out_at_once() -> None:
     world.storm(SURGE, start=20, every=0.5)
     world.run()
     assert world.posts[BURST:] == [(24.5, [f"f20.{n}" for n in range(SURGE)])]
-    assert world.answers["f20.9"][1].wait_seconds == 0
+    assert world.answers["f20.9"][1].digest_in == 0
     assert world.messages[-1].purpose.surges == {"f": 1}
 
 
@@ -291,7 +292,7 @@ def test_five_thousand_are_not_kept_waiting() -> None:
     world.run()
     assert world.posts[BURST][0] == pytest.approx(20.4)
     assert len(world.posts[BURST][1]) == MAX_COLLECTED
-    assert world.answers["4"][1].wait_seconds == 0  # at once
+    assert world.answers["4"][1].digest_in == 0  # at once
     assert world.answered_at("5") == pytest.approx(20.9)  # there was no room until then
     assert world.collected() == ["0", "1", "2", "3", "4", "5"]
     assert len(world.shown) == len(set(world.shown)) == BURST * 600 + 6000
@@ -308,7 +309,7 @@ def test_what_comes_while_a_message_is_in_flight_is_told_when_the_next_goes_out(
     many(world, 72, "in the next one")
     world.run()
     assert world.sizes[BURST:] == [4001, 1000]
-    seconds = world.answers["in the next one"][1].wait_seconds
+    seconds = world.answers["in the next one"][1].digest_in
     assert seconds == LONGEST
     assert 75 + 60 < world.starts[-1] < 72 + seconds
 
@@ -421,7 +422,7 @@ def test_a_digest_that_slack_refuses_is_tried_again_after_each_longest_wait(
 
 def test_without_a_thread_to_send_it_later_nothing_is_collected() -> None:
     world = stormy()
-    threads = iter([True] * BURST + [False, False])
+    threads = iter([True] * BURST + [False])
 
     def no_thread_for_a_while(**options: Any) -> Any:
         if not next(threads, True):
@@ -495,7 +496,7 @@ def test_a_stop_may_come_twice_before_the_wait_and_holds_up_nothing() -> None:
     def stop() -> None:
         for moment in (25.0, 25.05, 26.0):
             world.time.sleep(moment - world.time.now)
-            world.outbox.stop()
+            world.outbox.stop(10)
             assert world.time.now == moment
 
     world.at_once(stop)
@@ -514,7 +515,7 @@ def test_a_stop_from_a_signal_handler_while_the_lock_is_held() -> None:
     def handler() -> None:
         world.time.sleep(25)
         with world.time:  # as the thread that the signal interrupts
-            world.outbox.stop()
+            world.outbox.stop(10)
 
     world.at_once(handler)
     world.run()
@@ -542,8 +543,8 @@ def test_a_stop_behind_a_post_that_never_ends_posts_the_digest_anew() -> None:
     world.arrive(20, "repeat", "1")
     world.stop(500)
     world.run()
-    assert world.posts[BURST:] == [(pytest.approx(DUE), ["1"]), (500, ["1"])]
-    assert world.stopped_at == pytest.approx(500.1)
+    assert world.posts[BURST:] == [(pytest.approx(DUE), ["1"]), (501, ["1"])]
+    assert world.stopped_at == pytest.approx(501.1)
 
 
 def test_a_stop_with_nothing_collected_waits_for_nothing() -> None:

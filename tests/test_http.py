@@ -61,7 +61,7 @@ def test_a_delivery_arrives_whatever_its_framing_and_content_type(
 def test_a_token_that_is_no_text_is_a_wrong_one(service: Server) -> None:
     response = service.deliver([], headers={"Authorization": "\xff\xfe"})
     assert response.status_code == 401
-    assert response.text == "the Authorization header is not the token\n"
+    assert response.text == "the Authorization header does not match the token\n"
 
 
 def test_forwarded_headers_are_no_reason_to_refuse(service: Server) -> None:

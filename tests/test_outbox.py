@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import re
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -12,15 +13,15 @@ from alerts import Alert
 from digest import Digest
 from message import Message, Purpose
 from outbox import (
-    INTERVAL,
+    LATE_AFTER,
     LOST_AFTER,
-    MAX_PAUSE,
     MAX_REMEMBERED,
     MAX_WAITING,
     MIN_POST,
     Outbox,
 )
 from outcome import Outcome, Verdict
+from pace import INTERVAL, MAX_PAUSE, Trouble
 from tests.outbox_world import (
     BUDGET,
     FAILED,
@@ -194,10 +195,10 @@ def test_429_beyond_the_budget_is_answered_at_once_with_the_seconds_left() -> No
     world.run()
     assert world.answered_at("a") == pytest.approx(0.1)
     assert world.outcome("a").reason == "Slack's rate limit is reached"
-    assert world.answers["a"][1].wait_seconds == pytest.approx(60)
+    assert world.outcome("a").retry_after == pytest.approx(60)
     assert world.outcome("a").status == 429
     assert world.answered_at("b") == 20
-    assert world.answers["b"][1].wait_seconds == pytest.approx(40.1)
+    assert world.outcome("b").retry_after == pytest.approx(40.1)
     assert world.verdict("c") is Verdict.ACCEPTED
     assert world.posts == [(0, ["1"]), (pytest.approx(60.1), ["3"])]
 
@@ -333,7 +334,7 @@ def test_a_message_is_logged_with_how_many_deliveries_it_carried(
         (
             "INFO",
             "message deliveries=2 alerts=3 collected=0 form=full slack=200 ms=100"
-            " outcome=accepted types=f:3",
+            " outcome=accepted types=f:3 outage=1s",
         ),
     ]
 
@@ -361,7 +362,7 @@ def test_the_line_has_the_most_frequent_log_types_and_nothing_that_breaks_it(
 def test_the_lines_of_a_channel_have_its_name(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     world = World(OK, NO_SERVICE)
-    world.outbox = world.make_outbox(channel="SECURITY")
+    world.outbox = world.make_outbox(label="SECURITY")
     world.arrive(0, "a", "1")
     world.arrive(5, "b", "2")
     world.run()
@@ -555,7 +556,39 @@ def test_a_post_that_never_ends_is_given_up_and_the_next_goes_out() -> None:
     assert world.verdict("lost") is world.verdict("too early") is Verdict.UNAVAILABLE
     assert world.verdict("after") is Verdict.ACCEPTED
     assert world.verdict("accepted late") is Verdict.ACCEPTED
-    assert world.posts == [(0, ["1"]), (70, ["3"])]
+    assert world.posts == [(0, ["1"]), (70 + INTERVAL, ["3"])]
+
+
+def test_a_post_without_an_answer_is_a_failure_from_its_start() -> None:
+    world = World(seconds=2.5 * LATE_AFTER)
+    failing = []
+
+    def ask() -> None:
+        for _ in range(3):
+            world.time.sleep(LATE_AFTER - 0.1)
+            failing.append(world.outbox.standing().failing)
+
+    world.arrive(0, "a", "1")
+    world.at_once(ask)
+    world.run()
+    assert failing == [None, Trouble(0, "Slack has not answered yet"), None]
+
+
+def test_an_outage_is_logged_when_it_begins_and_changes_and_when_it_is_over(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.INFO)
+    slow = Outcome(Verdict.ACCEPTED, "ok", 200, advice="connecting took 12 s")
+    world = World(*[FAILED] * 50, limited(20), slow)
+    world.arrive(0, "a", "1", budget=3600)
+    world.run()
+    first, changed, over = caplog.records
+    assert first.levelno == changed.levelno == over.levelno == logging.WARNING
+    assert "reason='Slack failed: HTTP 500'" in first.getMessage()
+    assert 'reason="Slack\'s rate limit is reached"' in changed.getMessage()
+    assert re.search(
+        r" outage=2\d\ds advice='connecting took 12 s'$", over.getMessage()
+    )
 
 
 def test_a_given_up_post_that_ends_during_the_next_one_disturbs_nothing() -> None:
@@ -581,8 +614,8 @@ def test_a_given_up_post_that_ends_during_the_next_one_disturbs_nothing() -> Non
         world.run()
         assert world.answered_at("lost") == 75
         assert world.outcome("lost").verdict is late.verdict
-        assert world.answered_at("next") == 78
-        assert world.posts[1:3] == [(70, ["2"]), (pytest.approx(79), ["3"])]
+        assert world.answered_at("next") == 79
+        assert world.posts[1:3] == [(71, ["2"]), (pytest.approx(80), ["3"])]
         assert (["1"] in [log_ids for _, log_ids in world.posts[3:]]) == (
             late is not OK
         )
@@ -671,7 +704,7 @@ def test_a_given_up_post_that_ends_late_starts_a_seconds_pause() -> None:
     world.arrive(70, "next", "2")
     world.arrive(75.5, "after Slack's late answer", "3")
     world.run()
-    assert world.posts == [(0, ["1"]), (70, ["2"]), (75 + INTERVAL, ["3"])]
+    assert world.posts == [(0, ["1"]), (71, ["2"]), (75 + INTERVAL, ["3"])]
 
 
 def test_without_a_thread_to_send_the_next_delivery_asks_again(
@@ -687,11 +720,12 @@ def test_without_a_thread_to_send_the_next_delivery_asks_again(
 
     world.outbox = world.make_outbox(thread=no_thread_at_first)
     world.arrive(0, "a", "1")
-    world.arrive(5, "b", "2")
+    world.arrive(5, "again", "1")
     world.run()
-    assert world.posts == [(5, ["1", "2"])]
-    assert world.verdict("a") is world.verdict("b") is Verdict.ACCEPTED
-    assert "no thread" in caplog.text
+    assert world.answered_at("a") == 0
+    assert "no thread left to post with" in world.outcome("a").reason
+    assert world.posts == [(5, ["1"])]
+    assert "cannot start a thread" in caplog.text
 
 
 def test_a_delivery_larger_than_the_memory_is_not_doubled() -> None:

@@ -15,8 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from digest import BURST, HOUR
-from outbox import INTERVAL, LOST_AFTER, MAX_PAUSE, MIN_POST, Delivery
+from outbox import LOST_AFTER, MIN_POST, Entry
 from outcome import Outcome, Verdict
+from pace import INTERVAL, MAX_PAUSE
 from tests.outbox_world import (
     BUDGET,
     FAILED,
@@ -118,7 +119,7 @@ class Model:
         self.world.unnamed = frozenset({"unnamed"})
         self.answers = iter(plan.answers)
         self.posts: list[Post] = []
-        self.delivered: list[tuple[float, float, list[str], Delivery]] = []
+        self.delivered: list[tuple[float, float, list[str], Entry]] = []
         self.stopping_at = math.inf
         self.stopped_at = math.inf
         self._starts = 0
@@ -191,7 +192,8 @@ class Model:
                 self.delivered.append((time.now, deadline, log_ids, delivery))
                 if delivery.outcome and delivery.outcome.verdict is Verdict.ACCEPTED:
                     return
-                time.sleep(min(max(delivery.wait_seconds, 1), 60))
+                again = (delivery.outcome and delivery.outcome.retry_after) or 1
+                time.sleep(min(again, 60))
 
         self.world.at_once(request)
 
@@ -199,7 +201,7 @@ class Model:
         def close() -> None:
             self.world.time.sleep(at)
             self.stopping_at = self.world.time.now
-            self.world.outbox.stop()
+            self.world.outbox.stop(13)
             self.world.time.sleep(3)
             self.world.outbox.close(10)
             self.stopped_at = self.world.time.now
@@ -214,7 +216,7 @@ class Model:
                 shown.update(post.message.log_ids)
         return shown
 
-    def accepted(self) -> Iterator[tuple[float, list[str], Delivery]]:
+    def accepted(self) -> Iterator[tuple[float, list[str], Entry]]:
         """When deliveries were answered 200, and what was in them."""
         for answered, _, log_ids, delivery in self.delivered:
             if delivery.outcome and delivery.outcome.verdict is Verdict.ACCEPTED:

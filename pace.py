@@ -1,0 +1,94 @@
+"""Pace: how the posts to one channel fare, and so when the next one may start.
+
+The outbox owns a pace, and holds its lock.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from outcome import Outcome, Verdict
+
+# Seconds between two posts; Slack takes one message a second per webhook
+# (https://docs.slack.dev/apis/web-api/rate-limits). They count from Slack's answer to
+# the post before: only the answer proves that the post had arrived.
+INTERVAL = 1.0
+MAX_PAUSE = 4  # seconds; the pause after failed posts grows by 1 up to this
+LAST_TRY = 2.0  # seconds before a stop must be over, when even a hold is not obeyed
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """What Slack does instead of accepting messages: since when, and why."""
+
+    since: float  # when the first post started that failed so
+    reason: str  # of the latest one
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How the posts fare."""
+
+    accepted_at: float | None = None  # when Slack last accepted a message
+    advice: str = ""  # what a person should do although it was accepted
+    failing: Trouble | None = None  # no message gets through, but one may soon
+    refused: Trouble | None = None  # Slack takes nothing until somebody acts
+
+
+class Pace:
+    """See the module. `next_at` is when the next post may start."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.standing = Standing()
+        # What became of the last post; None if it was accepted, or there was none.
+        self.trouble: Outcome | None = None
+        self.next_at = -math.inf
+        self._clock = clock
+        self._failures = 0  # posts since Slack last said yes or no
+        self._last_try = math.inf  # until then, a stop obeys what Slack asks for
+
+    def note(self, outcome: Outcome, started: float, goes_again: bool) -> None:
+        """Note what became of the newest post, which started then.
+
+        `goes_again` says whether what it carried is posted again.
+        """
+        now = self._clock()
+        pause = INTERVAL
+        standing = self.standing
+        self.trouble = outcome
+        if outcome.verdict is Verdict.ACCEPTED:
+            self.trouble = None
+            self.standing = Standing(accepted_at=now, advice=outcome.advice)
+        elif goes_again:
+            failing = _going_on(standing.failing, started, outcome.reason)
+            self.standing = replace(standing, failing=failing)
+        else:
+            refused = _going_on(standing.refused, started, outcome.reason)
+            self.standing = replace(standing, failing=None, refused=refused)
+        if outcome.verdict is Verdict.UNAVAILABLE:
+            self._failures += 1
+            pause = outcome.retry_after or min(self._failures, MAX_PAUSE)
+        else:
+            self._failures = 0
+        self.wait(max(pause, INTERVAL))
+
+    def wait(self, seconds: float) -> None:
+        """Have the next post start in so many seconds; earlier for a last try."""
+        now = self._clock()
+        self.next_at = now + seconds
+        if now < self._last_try:
+            soonest = now + INTERVAL
+            self.next_at = min(self.next_at, max(self._last_try, soonest))
+
+    def hurry(self, seconds: float) -> None:
+        """Have a last try shortly before so many seconds are over."""
+        now = self._clock()
+        self._last_try = now + seconds - LAST_TRY
+        self.wait(self.next_at - now)
+
+
+def _going_on(trouble: Trouble | None, started: float, reason: str) -> Trouble:
+    """The trouble that is there, for the latest reason; or one that began then."""
+    if trouble:
+        started = trouble.since
+    return Trouble(started, reason)
