@@ -1,9 +1,15 @@
-"""What the README, docs/, app.json and .env.example promise is so."""
+"""What the README, docs/, deploy/, app.json and .env.example promise is so."""
 
 import json
 import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+import yaml
 
 from alerts import DEFAULT_FIELDS, FIELDS
 from filters import Router, group_of, read_filter
@@ -16,6 +22,8 @@ README = (ROOT / "README.md").read_text()
 SETTINGS = (ROOT / "docs" / "settings.md").read_text()
 TROUBLESHOOTING = (ROOT / "docs" / "troubleshooting.md").read_text()
 APP_JSON = json.loads((ROOT / "app.json").read_text())
+DOCKERFILE = (ROOT / "deploy" / "Dockerfile").read_text()
+UNIT = (ROOT / "deploy" / "auth0-logs-to-slack.service").read_text()
 
 
 def test_app_json_and_the_readme_have_every_variable_and_no_other() -> None:
@@ -203,7 +211,11 @@ def anchors(text: str) -> list[str]:
 
 
 def test_every_link_within_the_documents_leads_somewhere() -> None:
-    for path in (*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")):
+    for path in (
+        *ROOT.glob("*.md"),
+        *ROOT.glob("docs/*.md"),
+        *ROOT.glob(".github/*.md"),
+    ):
         for target in re.findall(r"\]\(([^):]+)\)", path.read_text()):
             name, _, anchor = target.partition("#")
             there = path.parent / name if name else path
@@ -222,3 +234,61 @@ def test_the_example_has_what_must_be_set() -> None:
         "SLACK_WEBHOOK_URL",
         "AUTH0_LOG_STREAM_TOKEN",
     }
+
+
+def test_dokku_goes_on_using_the_procfile() -> None:
+    assert not (ROOT / "Dockerfile").exists()
+
+
+def test_every_way_to_deploy_runs_the_same_command() -> None:
+    web = shlex.split((ROOT / "Procfile").read_text().partition("web: ")[2])
+    assert json.loads(DOCKERFILE.rpartition("\nCMD ")[2]) == web
+    started = shlex.split(UNIT.partition("\nExecStart=")[2].partition("\n")[0])
+    assert [Path(started[0]).name, *started[1:]] == web
+
+
+def test_the_dockerfile_finds_what_it_copies() -> None:
+    copied = re.findall(r"^COPY (\S+) \S+$", DOCKERFILE, re.M)
+    assert all(any(ROOT.glob(source)) for source in copied)
+    ignore = (ROOT / "deploy" / "Dockerfile.dockerignore").read_text()
+    assert re.findall("^[^#].*$", ignore, re.M) == ["*", *(f"!{c}" for c in copied)]
+    python = (ROOT / ".python-version").read_text().strip()
+    assert f"\nFROM python:{python}-slim\n" in DOCKERFILE
+
+
+def test_kubernetes_runs_one_process_and_lets_it_stop() -> None:
+    text = (ROOT / "deploy" / "kubernetes.yaml").read_text()
+    deployment, service = yaml.safe_load_all(text)
+    spec = deployment["spec"]
+    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    labels = spec["template"]["metadata"]["labels"]
+    assert spec["selector"]["matchLabels"] == service["spec"]["selector"] == labels
+    pod = spec["template"]["spec"]
+    assert pod["terminationGracePeriodSeconds"] == 30
+    assert pod["enableServiceLinks"] is False
+    assert pod["securityContext"]["runAsNonRoot"]
+    [container] = pod["containers"]
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    assert f"\nENV PORT={container['ports'][0]['containerPort']}\n" in DOCKERFILE
+    for probe in ("livenessProbe", "readinessProbe"):
+        assert container[probe]["httpGet"] == {"path": "/healthz", "port": "http"}
+
+
+@pytest.mark.skipif(not shutil.which("systemd-analyze"), reason="no systemd here")
+def test_systemd_finds_no_fault_in_the_unit(tmp_path: Path) -> None:
+    unit = tmp_path / "auth0-logs-to-slack.service"
+    # It looks whether the program is there.
+    unit.write_text(re.sub("(?<=ExecStart=)[^ ]+", sys.executable, UNIT))
+    command = ["systemd-analyze", "verify", "--man=no", str(unit)]
+    checked = subprocess.run(command, capture_output=True, text=True)
+    faults = [line for line in checked.stderr.splitlines() if unit.name in line]
+    assert (checked.returncode, faults) == (0, [])
+
+
+def test_the_filters_for_the_cli_and_for_terraform_are_the_same() -> None:
+    text = (ROOT / "docs" / "auth0.md").read_text()
+    cli = json.loads(text.partition("--filters '")[2].partition("'")[0])
+    terraform = re.findall(
+        '"(.+?)"', text.partition("[for name in [")[2].partition("]")[0]
+    )
+    assert cli == [{"type": "category", "name": name} for name in terraform]
