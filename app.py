@@ -22,6 +22,7 @@ import os
 import re
 import signal
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import partial
@@ -65,6 +66,8 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     except ValueError as error:
         sys.exit(f"auth0-logs-to-slack cannot start: {error}.")
     configure(settings.log_level, settings.secrets)
+    if os.environ.get("WERKZEUG_RUN_MAIN") == "true":
+        settings = _collecting_nothing(settings)
     channels = Channels(settings.channels)
     _log_settings(settings)
 
@@ -80,6 +83,18 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.extensions["channels"] = channels
     _stop_with_the_process(channels)
     return app
+
+
+def _collecting_nothing(settings: Settings) -> Settings:
+    """The settings for `flask run --debug`, whose reloader kills this process.
+
+    What is collected would be lost without a word, so everything appears at once.
+    """
+    log.warning("ALERT_DIGEST_SECONDS is 0 while the reloader runs (--debug)")
+    channels = []
+    for channel in settings.channels:
+        channels.append(replace(channel, digest_seconds=0))
+    return replace(settings, channels=tuple(channels))
 
 
 def _log_settings(settings: Settings) -> None:
@@ -175,7 +190,7 @@ def _stop_with_the_process(channels: Channels) -> None:
     """Have what is collected posted when the process ends, also one of `flask run`."""
 
     def close() -> None:
-        for signal_number in (signal.SIGINT, signal.SIGTERM):
+        for signal_number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(signal_number, signal.SIG_IGN)
         channels.stop(CLOSE_WITHIN)
         channels.close(CLOSE_WITHIN)
@@ -185,8 +200,10 @@ def _stop_with_the_process(channels: Channels) -> None:
 
     atexit.register(close)
     if os.environ.get("FLASK_RUN_FROM_CLI") == "true":
-        # Ctrl-C ends `flask run` as this does; SIGTERM would kill it.
+        # Ctrl-C ends `flask run` as this does; these would kill it. HUP comes when the
+        # terminal is closed.
         signal.signal(signal.SIGTERM, exit_on_signal)
+        signal.signal(signal.SIGHUP, exit_on_signal)
 
 
 def __getattr__(name: str) -> Any:

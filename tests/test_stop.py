@@ -117,6 +117,7 @@ ENDS = [
     (procfile_command(), lose_the_master),
     (FLASK_RUN, terminate),
     (FLASK_RUN, interrupt_the_group),
+    (FLASK_RUN, hang_up_the_group),
 ]
 
 
