@@ -95,6 +95,10 @@ def hang_up_the_group(running: Server, _: SlackStub) -> None:
     running.process.send_signal(signal.SIGTERM)
 
 
+def close_the_terminal(running: Server, _: SlackStub) -> None:
+    os.killpg(running.process.pid, signal.SIGHUP)
+
+
 def lose_the_master(running: Server, _: SlackStub) -> None:
     worker = running.worker
     running.process.kill()
@@ -117,7 +121,7 @@ ENDS = [
     (procfile_command(), lose_the_master),
     (FLASK_RUN, terminate),
     (FLASK_RUN, interrupt_the_group),
-    (FLASK_RUN, hang_up_the_group),
+    (FLASK_RUN, close_the_terminal),
 ]
 
 
