@@ -298,18 +298,17 @@ class Outbox:
     def _send_all(self) -> None:
         """The sender: posts what is due, when it is due, until nothing is left."""
         with self._changed:
-            try:
-                while not self._is_given_up() and self._due() < math.inf:
+            while not self._is_given_up() and self._due() < math.inf:
+                try:
                     self._send_what_is_due()
-            except Exception:
-                log.exception("sender failed: a bug in this service, please report it")
-                self._pace.wait(AFTER_A_BUG)
-            finally:
+                except Exception:
+                    log.exception("a bug in this service, please report it")
+                    self._pace.wait(AFTER_A_BUG)
                 if not self._is_given_up():
-                    self._sender = None
                     self._in_flight = None
-                if self._due() < math.inf:
-                    self._has_sender()  # for what is left after an error
+            if not self._is_given_up():
+                self._sender = None
+                self._changed.notify_all()  # for `close`
 
     def _due(self) -> float:
         """When the next message may go out; infinity while there is nothing to send."""
@@ -324,11 +323,7 @@ class Outbox:
         if now < due:
             self._changed.wait(due - now)
             return
-        late = [entry for entry in self._waiting if entry.deadline - MIN_POST <= now]
-        for entry in late:
-            self._withdraw(entry)
-        if not late:
-            self._send_message()
+        self._send_message()
 
     def _send_message(self) -> None:
         """Post a message for all that waits; the lock is released meanwhile."""

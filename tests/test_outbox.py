@@ -386,24 +386,6 @@ def test_to_put_a_delivery_in_takes_no_time() -> None:
     world.time.run(request)
 
 
-def test_what_nobody_waits_for_is_posted_too_but_not_when_it_is_late() -> None:
-    world = World(OK, seconds=5)
-    late = []
-
-    def request() -> None:
-        world.outbox.put([alert("1")], BUDGET)
-        world.time.sleep(0.1)
-        late.append(world.outbox.put([alert("2")], 6.5))
-        world.time.sleep(10)
-        world.outbox.put([alert("3")], 10 + BUDGET)
-        world.outbox.wait(late[0])
-
-    world.time.run(request)
-    assert world.posted == ["1", "3"]
-    assert late[0].outcome
-    assert late[0].outcome.verdict is Verdict.UNAVAILABLE
-
-
 def test_how_many_may_wait_is_the_channels_own() -> None:
     world = World(seconds=5)
     world.outbox = world.make_outbox(max_waiting=2)
