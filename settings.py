@@ -271,7 +271,8 @@ def _read_file(path: str) -> Parsed:
         text = Path(path).read_text("utf-8", "replace").strip()
     except OSError as error:
         raise ValueError(
-            f"names no file that can be read ({error.strerror}): give its path"
+            f"names no file that can be read ({error.strerror}): correct its path, or"
+            " let this service's user read it"
         ) from None
     if not text:
         raise ValueError("names an empty file: write the value into it")
