@@ -254,10 +254,11 @@ def read_alert(event: Event, group: str) -> Alert:
     )
 
 
-def read_fields(value: str = "", variable: str = "SLACK_FIELDS") -> tuple[str, ...]:
+def read_fields(value: str = "") -> tuple[str, ...]:
     """Read SLACK_FIELDS: the fields to show, in order.
 
-    Raises ValueError, which quotes the wrong one.
+    Raises ValueError, which continues after the variable's name, and quotes the wrong
+    one.
     """
     names = list(dict.fromkeys(re.findall(r"[^,\s]+", value.lower())))
     if names == ["none"]:
@@ -265,8 +266,8 @@ def read_fields(value: str = "", variable: str = "SLACK_FIELDS") -> tuple[str, .
     for name in names:
         if name not in FIELDS:
             raise ValueError(
-                f"{variable} has {name!r}, which is no field: give none alone, or a"
-                f" list of {', '.join(FIELDS)}, separated by commas"
+                f"has {name!r}, which is no field: give none alone, or a list of"
+                f" {', '.join(FIELDS)}, separated by commas"
             )
     return tuple(names) or DEFAULT_FIELDS
 

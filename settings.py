@@ -2,15 +2,21 @@
 
 `SLACK_WEBHOOK_URL` and the variables of a channel may be given again with a name at the
 end: `SLACK_WEBHOOK_URL_SECURITY` makes a channel, and `ALERT_TYPES_SECURITY` is its
-own. What a channel is not given is as for the first one.
+own. Anything it leaves out is inherited from the first channel. The token and each
+webhook may stand in a file: `AUTH0_LOG_STREAM_TOKEN_FILE` is then its path.
+
+A parser gets a value, and returns what it means and warnings. What it raises or warns
+of continues after the variable's name ("is 'x': give ..."), which is added here. All
+wrong variables are told at once.
 """
 
 import re
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
-from urllib.parse import SplitResult, urlsplit
+from itertools import combinations
+from pathlib import Path
+from typing import Any
 
 import requests
 
@@ -26,9 +32,10 @@ CHANNEL_DEFAULTS = {
     "SLACK_FIELDS": "",
     "ALERT_DIGEST_SECONDS": "600",
 }
-DEFAULTS = {**CHANNEL_DEFAULTS, "AUTH0_LOG_STREAM_TOKEN": "", "LOG_LEVEL": "INFO"}
+TOKEN = "AUTH0_LOG_STREAM_TOKEN"  # noqa: S105
+DEFAULTS = {**CHANNEL_DEFAULTS, TOKEN: "", "LOG_LEVEL": "INFO"}
+OF_CHANNELS = tuple(f"{variable}_" for variable in CHANNEL_DEFAULTS)
 MAX_DIGEST_SECONDS = 3600
-LOOPBACK = ("localhost", "127.0.0.1", "::1")  # hosts to which plain HTTP is safe
 CONSOLE = "console:"  # the webhook URL that means: print the messages
 MIN_TOKEN = 16  # characters
 # What .env.example has, to be replaced.
@@ -46,15 +53,59 @@ SET_BOTH = (
     "set it to a long random value, and set the stream's Authorization Token in Auth0"
     " to the same value"
 )
-MIN_PREFIX = 8  # letters of ours that make another name look like a mistake
-QUOTES = "\"'“”„‟‘’‚‛"  # straight ones, and the curly ones that chats make of them
+NO_CHANNEL = (
+    "belongs to no channel: a channel NAME has a SLACK_WEBHOOK_URL_NAME, and NAME is of"
+    " capital letters, digits and _, but neither FILE nor something that ends in _FILE"
+)
+NEARLY_SET = (
+    "is not set, but something like it is, which nothing reads: rename or remove that"
+)
 
-_NAME = re.compile("[A-Z0-9_]+")
-# Of a Slack incoming webhook: https://api.slack.com/messaging/webhooks.
-_SLACK_PATH = re.compile("/services/[^/,]+/[^/,]+/[^/,]+")
-# Visible ASCII without quotes and backslashes: such a token looks the same in a log and
-# in a repr, so it can be redacted.
-_TOKEN = re.compile(r"[!#-&(-\[\]-~]+")
+# The webhook of a named channel, and what names a secret's file. No channel is called
+# FILE or X_FILE, because SLACK_WEBHOOK_URL_X_FILE names the file of the channel X.
+_NAMED_WEBHOOK = re.compile(r"SLACK_WEBHOOK_URL_([A-Z0-9_]+)(?<!_FILE)")
+_SECRET_FILE = re.compile(f"({TOKEN}|SLACK_WEBHOOK_URL(_[A-Z0-9_]+)?)_FILE")
+_LIKE_OURS = re.compile("(?i)^(ALERT|SLACK)_|SLACK_WEBHOOK|AUTH0_LOG")
+# https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+_OF_KUBERNETES = re.compile("_SERVICE_HOST$|_PORT(_|$)")
+# Straight quotes, and the curly ones that chats make of them.
+_QUOTES = {
+    """(?s)["'“”„‟‘’‚‛].*["'“”„‟‘’‚‛]$""": "starts and ends with a quote",
+}
+# How the URL of a webhook that can never work begins, and what is wrong with it.
+_NO_WEBHOOK = {
+    "(?i)console$": "is console without its colon",
+    r".*(\.\.\.|…)": "is the example's, which ends in dots",
+    r"(?i)http://(?!(localhost|127\.0\.0\.1|\[::1\])(:[0-9]+)?([/?#]|$))": (
+        "is an http:// URL, and plain HTTP goes to this machine only (localhost)"
+    ),
+    r"(?i)(?!https?://)|.*\\": "is not an https:// URL",
+    "[^/]*//[^/?#]*/?(#|$)": "is a host without a path",
+    ".*[${}<>]": "is a placeholder, in which something is still to be filled in",
+    r"(?i)https://([^/]*\.)?slack(-gov)?\.com(:[0-9]+)?/(triggers|workflows)/": (
+        "is a workflow's URL, which takes no messages"
+    ),
+    r"(?i)https://([^/]*\.)?slack(-gov)?\.com(:[0-9]+)?/(archives|client)/": (
+        "is a channel's address for people, which takes no messages"
+    ),
+    # https://api.slack.com/messaging/webhooks
+    r"(?i)https://hooks\.slack(-gov)?\.com(:[0-9]+)?[/?](?!services(/[^/]+){3}$)": (
+        "is incomplete, or holds several URLs"
+    ),
+}
+# A token is visible ASCII without quotes and backslashes, so that it looks the same in
+# a log and in a repr, and can be redacted.
+_NO_TOKEN = {
+    r"(?i)bearer\s": "begins with Bearer, which only Auth0 may send",
+    r"(?i)(\$\{.*\}|<.*>|change[-_ ]?me.*|[.…]+)$": "is a placeholder",
+    r".*[^!#-&(-\[\]-~]": (
+        "holds a space, a quote, a backslash or a letter that is not ASCII"
+    ),
+}
+
+# What a parser returns: what a value means, and warnings.
+Parsed = tuple[Any, list[str]]
+Parser = Callable[[str], Parsed]
 
 
 @dataclass(frozen=True)
@@ -99,49 +150,84 @@ class Settings:
         return secrets
 
 
+class _Variables:
+    """The variables that are set, and what is wrong or doubtful with them."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self.given = {name: value.strip() for name, value in environ.items()}
+        self.problems: dict[str, str] = {}  # by the variable's name
+        self.warnings: list[str] = []
+        self._read_files()
+
+    def _read_files(self) -> None:
+        """Replace each variable that names a secret's file by the secret."""
+        for name, path in list(self.given.items()):
+            if not _SECRET_FILE.fullmatch(name):
+                continue
+            del self.given[name]
+            secret = name.removesuffix("_FILE")
+            if not self.given.get(secret):
+                # console: stands in for what is missing, so that this is told once.
+                self.given[secret] = self._parse(_read_file, name, path) or CONSOLE
+            elif path:
+                self.problems[name] = "is set, and the one without _FILE too: keep one"
+
+    def read(self, parser: Parser, variable: str, channel: str = "") -> Any:
+        """What the variable says that holds for a channel: its own, or the first's.
+
+        None if its value is wrong, which is then among the problems.
+        """
+        name = _variable(variable, channel)
+        if name not in self.given:
+            name = variable
+        return self._parse(parser, name, self.given.get(name) or DEFAULTS[variable])
+
+    def _parse(self, parser: Parser, name: str, value: str) -> Any:
+        """What the parser returns; its warnings and what it raises are kept."""
+        try:
+            # A shell would have taken quotes off; `docker --env-file` does not.
+            _refuse(value, _QUOTES, 'remove both (one of a pattern is written as ["])')
+            parsed, warnings = parser(value)
+        except ValueError as error:
+            self.problems[name] = str(error)
+            return None
+        for warning in warnings:
+            self.warnings.append(f"{name} {warning}")
+        return parsed
+
+
 def read_settings(environ: Mapping[str, str]) -> Settings:
     """Read the settings from environment variables.
 
-    Raises ValueError, whose message names the variable and says what to put there.
+    Raises ValueError, whose message has a line for each variable that is wrong: its
+    name, and what to put there.
     """
-    given = {name: value.strip() for name, value in environ.items()}
-    names = _channel_names(given)
-    warnings = _check_variables(given, names)
-    if not given.get("SLACK_WEBHOOK_URL"):
-        # A misspelt name is the likeliest reason, so it comes first.
-        reasons = [*warnings, f"SLACK_WEBHOOK_URL is not set: {SET_WEBHOOK}{LOCALLY}"]
-        raise ValueError("; ".join(reasons))
+    variables = _Variables(environ)
+    names = _channel_names(variables.given)
+    strays = _check_names(variables, names)
     channels = []
     for name in names:
         label = "" if len(names) == 1 else name or "first"
-        channel, said = _read_channel(given, name, label)
-        channels.append(channel)
-        warnings += said
-    _check_webhooks_differ(channels)
-    token = given.get("AUTH0_LOG_STREAM_TOKEN", "")
-    warnings += _check_token(token)
-    return Settings(
-        channels=tuple(channels),
-        token=token,
-        log_level=_read_log_level(*_lookup(given, "LOG_LEVEL")),
-        # A variable that two channels share has been read twice: it warns once.
-        warnings=tuple(dict.fromkeys(warnings)),
-    )
+        channels.append(_read_channel(variables, name, label))
+    _check_webhooks_differ(channels, variables.problems)
+    token = variables.read(_read_token, TOKEN)
+    log_level = variables.read(_read_log_level, "LOG_LEVEL")
+    if variables.problems:
+        lines = [f"{name} {wrong}" for name, wrong in variables.problems.items()]
+        raise ValueError(".\n".join(lines + strays))
+    # A variable that two channels share has been read twice: it warns once.
+    warnings = tuple(dict.fromkeys(strays + variables.warnings))
+    return Settings(tuple(channels), token, log_level, warnings)
 
 
 def _channel_names(given: Mapping[str, str]) -> list[str]:
     """The names of the channels: the first one's is empty, the others are sorted."""
-    prefix = "SLACK_WEBHOOK_URL_"
-    names = [""]
-    for variable in sorted(given):
-        if variable.startswith(prefix):
-            names.append(variable.removeprefix(prefix))
-            if not _NAME.fullmatch(names[-1]):
-                raise ValueError(
-                    f"{variable} has no channel's name at its end: write capital"
-                    f" letters, digits and _ after {prefix}, for instance SECURITY"
-                )
-    return names
+    names = {""}
+    for variable in given:
+        match = _NAMED_WEBHOOK.fullmatch(variable)
+        if match:
+            names.add(match[1])
+    return sorted(names)
 
 
 def _variable(variable: str, channel: str) -> str:
@@ -151,173 +237,148 @@ def _variable(variable: str, channel: str) -> str:
     return variable
 
 
-def _check_variables(given: Mapping[str, str], channels: list[str]) -> list[str]:
-    """Warn of names that look like ours. No value is quoted, because it may be secret.
+def _check_names(variables: _Variables, channels: list[str]) -> list[str]:
+    """A warning of all names that look like ours, but that nothing reads.
 
-    Raises ValueError for the variable of a channel that has no webhook, and for a value
-    in quotes.
+    Those of a channel without a webhook are problems. So is what may be meant for the
+    token, if that is not set. No value is quoted, because it may be secret.
     """
     ours = list(DEFAULTS)
     for channel in channels:
         ours += [_variable(variable, channel) for variable in CHANNEL_DEFAULTS]
-    warnings = []
-    for name, value in sorted(given.items()):
-        if name in ours:
-            _check_quotes(name, value)
+    strays = []
+    for name in sorted(variables.given.keys() - ours):
+        if name.startswith(OF_CHANNELS):
+            variables.problems[name] = NO_CHANNEL
+        elif _OF_KUBERNETES.search(name):
             continue
-        hint = ""
         close = get_close_matches(name.upper(), ours, 1, CLOSE)
-        if len(name) >= MIN_PREFIX:
-            close += [variable for variable in ours if variable.startswith(name)]
         if close:
-            hint = f" (did you mean {close[0]}?)"
-            warnings.append(f"{name} is set, but nothing reads it{hint}")
-        for variable in CHANNEL_DEFAULTS:
-            if name.startswith(f"{variable}_"):
-                webhook = name.replace(variable, "SLACK_WEBHOOK_URL", 1)
-                raise ValueError(
-                    f"{name} belongs to no channel{hint}: set {webhook} too, or remove"
-                    f" {name}"
-                )
-    return warnings
+            strays.append(f"{name} (did you mean {close[0]}?)")
+        elif _LIKE_OURS.search(name):
+            strays.append(name)
+    if not strays:
+        return []
+    unread = "nothing reads these variables: " + ", ".join(strays)
+    if "AUTH0_LOG" in unread and not variables.given.get(TOKEN):
+        variables.problems[TOKEN] = NEARLY_SET
+    return [unread]
 
 
-def _check_quotes(name: str, value: str) -> None:
-    """Raise ValueError for a value in quotes, which a shell would have taken off.
-
-    `docker --env-file` does not, nor does any platform's form.
-    """
-    if len(value) < 2 or value[0] not in QUOTES or value[-1] not in QUOTES:
-        return
-    reason = f"the value of {name} starts and ends with a quote: remove both quotes"
-    if name.startswith("ALERT_IGNORE"):
-        reason += ' (write a quote that belongs to the pattern as ["])'
-    raise ValueError(reason)
-
-
-def _lookup(
-    given: Mapping[str, str], variable: str, channel: str = ""
-) -> tuple[str, str]:
-    """The variable that holds for a channel, its own or the first's, and its value."""
-    name = _variable(variable, channel)
-    if name not in given:
-        name = variable
-    return name, given.get(name) or DEFAULTS[variable]
+def _read_file(path: str) -> Parsed:
+    """What a file says. Its path is not quoted: it may be the secret by mistake."""
+    try:
+        text = Path(path).read_text("utf-8", "replace").strip()
+    except OSError as error:
+        raise ValueError(
+            f"names no file that can be read ({error.strerror}): correct its path, or"
+            " let this service's user read it"
+        ) from None
+    if not text:
+        raise ValueError("names an empty file: write the value into it")
+    return text, []
 
 
-def _read_channel(
-    given: Mapping[str, str], channel: str, label: str
-) -> tuple[ChannelSettings, list[str]]:
-    """A channel's settings, and warnings of what is allowed but hardly meant."""
-    types_name, types = _lookup(given, "ALERT_TYPES", channel)
-    ignore_name, ignore = _lookup(given, "ALERT_IGNORE", channel)
-    alert_filter, warnings = read_filter(types, ignore, (types_name, ignore_name))
-    fields_name, fields = _lookup(given, "SLACK_FIELDS", channel)
-    settings = ChannelSettings(
-        name=channel,
+def _read_channel(variables: _Variables, name: str, label: str) -> ChannelSettings:
+    # What ALERT_IGNORE silences of everything, it silences of any types.
+    chosen = variables.read(_read_types, "ALERT_TYPES", name) or AlertFilter(["*"], [])
+    return ChannelSettings(
+        name=name,
         label=label,
-        webhook_url=_read_webhook_url(*_lookup(given, "SLACK_WEBHOOK_URL", channel)),
-        alert_filter=alert_filter,
-        fields=read_fields(fields, fields_name),
-        digest_seconds=_read_digest(*_lookup(given, "ALERT_DIGEST_SECONDS", channel)),
+        webhook_url=variables.read(_read_webhook_url, "SLACK_WEBHOOK_URL", name)
+        or CONSOLE,
+        alert_filter=variables.read(
+            lambda value: _read_ignore(value, chosen), "ALERT_IGNORE", name
+        ),
+        fields=variables.read(_read_fields, "SLACK_FIELDS", name),
+        digest_seconds=variables.read(_read_digest, "ALERT_DIGEST_SECONDS", name),
     )
-    return settings, warnings
 
 
-def _read_webhook_url(name: str, value: str) -> str:
+def _read_webhook_url(value: str) -> Parsed:
     """The webhook's URL as it is sent. It is a credential, and so is never quoted."""
     if value == CONSOLE:
-        return value
-    url = urlsplit("")
-    with suppress(ValueError):  # requests' own are ValueErrors too, and quote the URL
-        url = urlsplit(requests.Request("POST", value).prepare().url or "")
-    wrong = _wrong_with(value, url)
-    if wrong:
-        raise ValueError(f"{name} is {wrong}: {SET_WEBHOOK}")
-    return url._replace(fragment="").geturl()
-
-
-def _wrong_with(value: str, url: SplitResult) -> str:
-    """What is wrong with a webhook's URL, as given and as sent; "" for nothing."""
+        return value, []
     if not value:
-        return "not set"
-    if value.lower() == CONSOLE.removesuffix(":"):
-        return f"{value}, without the colon of {CONSOLE}"
-    if "..." in value or "…" in value:
-        return "the example's, which ends in dots"
-    host = url.hostname or ""
-    plain = url.scheme == "http" and host in LOOPBACK
-    if not (url.scheme == "https" or plain) or re.search(r"\s|\\", value):
-        return "no https:// URL"
-    if url.path in ("", "/") and not url.query:
-        return "a host without a path"
-    if re.search(r"[${}<>]", value):
-        return "a placeholder, in which something is still to be filled in"
-    if host == "slack.com" or host.endswith(".slack.com"):
-        if url.path.startswith(("/triggers/", "/workflows/")):
-            return "a workflow's URL, which takes no messages"
-        if url.path.startswith(("/archives/", "/client/")):
-            return "a channel's address for people, which takes no messages"
-    if host == "hooks.slack.com" and not _SLACK_PATH.fullmatch(url.path):
-        return "not whole, or more than one URL"
-    return ""
+        raise ValueError("is not set: " + SET_WEBHOOK + LOCALLY)
+    strange = re.search("[^!-~…]", value)
+    if strange:
+        raise ValueError(
+            f"has U+{ord(strange[0]):04X}, where only visible ASCII may be, no space: "
+            + SET_WEBHOOK
+        )
+    _refuse(value, _NO_WEBHOOK, SET_WEBHOOK)
+    try:
+        request = requests.Request("POST", value.partition("#")[0]).prepare()
+    except ValueError:  # requests' own, which quote the URL
+        raise ValueError("is not a valid URL: " + SET_WEBHOOK) from None
+    return re.sub("^(https://[^/]*):443/", r"\1/", request.url or ""), []
 
 
-def _check_webhooks_differ(channels: list[ChannelSettings]) -> None:
-    """Raise ValueError for two channels with one webhook, which alerts twice."""
-    seen: dict[str, str] = {}
-    for channel in channels:
-        name = channel.webhook_variable
-        url = channel.webhook_url
-        if url in seen and not channel.is_console:
-            raise ValueError(
-                f"{name} is the same webhook as {seen[url]}: make another one for"
+def _refuse(value: str, reasons: Mapping[str, str], advice: str) -> None:
+    """Raise ValueError for what begins as one of these patterns says."""
+    for pattern, reason in reasons.items():
+        if re.match(pattern, value):
+            raise ValueError(f"{reason}: {advice}")
+
+
+def _check_webhooks_differ(
+    channels: list[ChannelSettings], problems: dict[str, str]
+) -> None:
+    """Note two channels with one webhook, which would show each alert twice."""
+    for first, second in combinations(channels, 2):
+        if first.webhook_url == second.webhook_url and not first.is_console:
+            problems[second.webhook_variable] = (
+                f"is the same webhook as {first.webhook_variable}: make another one for"
                 " another Slack channel, or give one channel the ALERT_TYPES of both"
             )
-        seen[url] = name
 
 
-def _check_token(token: str) -> list[str]:
-    """Warn of a token that can be guessed; raise ValueError for a malformed one."""
-    if not token:
-        return [
-            "AUTH0_LOG_STREAM_TOKEN is not set, so anyone can post to /api/logs: "
-            + SET_BOTH
-        ]
-    if re.match(r"bearer\s", token, re.IGNORECASE):
-        raise ValueError(
-            "AUTH0_LOG_STREAM_TOKEN begins with Bearer: leave that word out here (Auth0"
-            " may send it)"
-        )
-    if not _TOKEN.fullmatch(token):
-        raise ValueError(
-            "AUTH0_LOG_STREAM_TOKEN holds a space, a quote, a backslash or a letter"
-            f" that is not ASCII: {SET_BOTH}"
-        )
-    if token == EXAMPLE_TOKEN:
-        return [
-            "AUTH0_LOG_STREAM_TOKEN is still the one of .env.example, which everybody"
-            f" knows. That will do for trying out. For real use, {SET_BOTH}"
-        ]
-    if len(token) < MIN_TOKEN:
-        return [
-            f"AUTH0_LOG_STREAM_TOKEN has fewer than {MIN_TOKEN} characters, so somebody"
-            f" could guess it: {SET_BOTH}"
-        ]
-    return []
+def _read_token(value: str) -> Parsed:
+    """The token, which is never quoted, and a warning if it can be guessed."""
+    if not value:
+        return "", ["is not set, so anyone can post to /api/logs: " + SET_BOTH]
+    _refuse(value, _NO_TOKEN, SET_BOTH)
+    if value == EXAMPLE_TOKEN:
+        return value, ["is .env.example's, which everybody knows: " + SET_BOTH]
+    if len(value) < MIN_TOKEN:
+        reason = f"has fewer than {MIN_TOKEN} characters, so somebody could guess it: "
+        return value, [reason + SET_BOTH]
+    return value, []
 
 
-def _read_digest(name: str, value: str) -> int:
+# Until filters.py has these two itself.
+def _read_types(value: str) -> tuple[AlertFilter, list[str]]:
+    try:
+        chosen, warnings = read_filter(value, names=("", ""))
+    except ValueError as error:
+        raise ValueError(str(error).strip()) from None
+    return chosen, [warning.strip() for warning in warnings]
+
+
+def _read_ignore(value: str, chosen: AlertFilter) -> tuple[AlertFilter, list[str]]:
+    try:
+        silent, warnings = read_filter(chosen.types, value, ("ALERT_TYPES", ""))
+    except ValueError as error:
+        raise ValueError(str(error).strip()) from None
+    return silent, [warning.strip() for warning in warnings if warning[0] == " "]
+
+
+def _read_fields(value: str) -> Parsed:
+    return read_fields(value), []
+
+
+def _read_digest(value: str) -> Parsed:
     if not re.fullmatch("[0-9]{1,4}", value) or int(value) > MAX_DIGEST_SECONDS:
         raise ValueError(
-            f"{name} is {value!r}: give whole seconds, {MAX_DIGEST_SECONDS} at most, or"
-            " 0 for no digest"
+            f"is {value!r}: give whole seconds, {MAX_DIGEST_SECONDS} at most, or 0 for"
+            " no digest"
         )
-    return int(value)
+    return int(value), []
 
 
-def _read_log_level(name: str, value: str) -> str:
+def _read_log_level(value: str) -> Parsed:
     level = value.upper()
     if level not in LEVELS:
-        raise ValueError(f"{name} is {value!r}: give one of {', '.join(LEVELS)}")
-    return level
+        raise ValueError(f"is {value!r}: give one of {', '.join(LEVELS)}")
+    return level, []
