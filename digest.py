@@ -4,7 +4,8 @@
    bucket counts them. Each message adds one, and one leaks out in each longest wait,
    which is ALERT_DIGEST_SECONDS. While the bucket holds nine or less after a message,
    the next may go at once. By default the next waits about 40 s after the tenth in a
-   row, and then 80 s, 160 s, 320 s, and 10 min.
+   row, and then about twice as long each time (a little less, because it leaks), up
+   to 10 min.
 2. News goes at once: a log type that the channel has not been shown for an hour.
 3. A surge goes at once: of a log type, ten times as many are collected as any message
    of the last hour had of it.
@@ -26,7 +27,6 @@ MAX_DOUBLINGS = 4.0  # 16/15 of the longest wait; without a bound, 2** overflows
 HOUR = 3600.0  # seconds that a channel remembers what it was shown
 SURGE = 10  # times what any message of the last hour had
 MAX_COLLECTED = 5000  # alerts
-MAX_TYPES = 1000  # log types that are remembered; Auth0 has about 200
 
 Key = str | int
 Counts = Mapping[str, int]  # of alerts, by log type
@@ -57,8 +57,7 @@ class Digest:
         self._posted_at = -math.inf  # when the last message was accepted
         self._next = -math.inf  # when the next message may go
         self._held_until: float | None = None  # Slack refused what is collected
-        # By log type, the messages of the last hour that named it, the newest last. The
-        # log type that was shown longest ago stands first.
+        # By log type, the messages of the last hour that named it, the newest last.
         self._shown: dict[str, list[Showing]] = {}
 
     def takes(self, alerts: Iterable[Alert]) -> bool:
@@ -157,20 +156,17 @@ class Digest:
 
     def _remember(self, code: str, count: int) -> None:
         """Remember that a message has shown so many alerts of a log type."""
-        showings = self._shown.pop(code, [])
-        # An older one that had no more will never be the most again.
+        showings = self._shown.setdefault(code, [])
+        # Older, smaller ones can never be the most again.
         while showings and showings[-1].count <= count:
             showings.pop()
         showings.append(Showing(self._clock(), count))
-        self._shown[code] = showings
 
     def _forget(self) -> None:
-        """Forget the log types that were shown over an hour ago, or are too many."""
+        """Forget the log types that were shown over an hour ago."""
         hour_ago = self._clock() - HOUR
         for code, showings in list(self._shown.items()):
-            newest = showings[-1]
-            too_many = len(self._shown) > MAX_TYPES
-            if newest.at <= hour_ago or too_many:
+            if showings[-1].at <= hour_ago:
                 del self._shown[code]
 
     def _most(self, code: str) -> int:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from digest import BURST, HOUR, MAX_COLLECTED, MAX_TYPES, SURGE
+from digest import BURST, HOUR, MAX_COLLECTED, SURGE
 from message import Message
 from outbox import MAX_WAITING
 from outcome import Outcome, Verdict
@@ -198,23 +198,6 @@ def test_a_message_is_told_what_is_news() -> None:
         set(),
         {"fp"},
     ]
-
-
-def test_what_was_shown_longest_ago_is_forgotten_first_where_it_is_too_much() -> None:
-    world = stormy()
-    codes = [f"new_{n}" for n in range(MAX_TYPES)]
-
-    def news() -> None:
-        world.time.sleep(20)
-        alerts = [alert(code, code) for code in codes]
-        world.outbox.wait(world.outbox.put(alerts, 29))
-
-    world.at_once(news)
-    world.arrive(30, "remembered", "1", code="new_0")
-    world.arrive(31, "forgotten", "2", code="f")
-    world.run()
-    assert world.collected() == ["remembered"]
-    assert world.posts[-1] == (31, ["1", "2"])
 
 
 # 3. A surge goes at once.
