@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from alerts import DEFAULT_FIELDS, FIELDS
+from digest import FIRST_WAIT
 from filters import Router, group_of, read_filter
 from log_types import NAMES
 from settings import DEFAULTS, read_settings
@@ -222,6 +223,13 @@ def test_every_link_within_the_documents_leads_somewhere() -> None:
             assert there.exists(), target
             if anchor:
                 assert anchor in anchors(there.read_text()), target
+
+
+def test_the_first_wait_is_the_one_that_the_documents_tell() -> None:
+    longest = int(DEFAULTS["ALERT_DIGEST_SECONDS"])
+    seconds = f"about {longest * FIRST_WAIT:g} seconds"
+    assert seconds in README
+    assert seconds in SETTINGS
 
 
 def test_the_picture_shows_what_the_code_makes() -> None:
