@@ -19,6 +19,8 @@ from requests.utils import get_auth_from_url
 from message import Message, encode
 from outcome import Outcome, Verdict
 
+Clock = Callable[[], float]  # seconds
+
 # Seconds for each address of the host. TCP sends a lost first packet again after 3, and
 # requests' documentation advises to wait a little longer than that.
 CONNECT_TIMEOUT = 3.05
@@ -63,7 +65,6 @@ WEBHOOK_WORDS = {
     "channel_not_found": _NO_CHANNEL,
     "channel_is_archived": _NO_CHANNEL,
 }
-_WORD = re.compile(r"[a-z][a-z_]{2,60}")
 _CHECK_URL = "check {variable}: copy it again from Slack, https://api.slack.com/apps"
 _NOT_SLACKS = f"this answer may not be Slack's own; {_CHECK_URL}, and see what answers"
 _NOT_SHOWN = "alerts whose counts are refused too are not shown"
@@ -72,7 +73,7 @@ _ASK_ADMIN = f"ask an admin of your Slack what it does not allow; {_NOT_SHOWN}"
 _LIMITED = "wait; if this repeats, find what else posts through this Slack app"
 _WAIT = "wait; if it stays so, see https://slack-status.com and this machine's network"
 # Beginnings of exceptions' texts that quote nothing.
-_KNOWN = re.compile(
+_KNOWN = (
     "Tunnel connection failed: [0-9]+|Could not find a suitable TLS CA certificate"
     " bundle|Remote end closed connection without response"
 )
@@ -119,7 +120,7 @@ class Body:
     """
 
     content: bytes
-    clock: Callable[[], float]
+    clock: Clock
     started: float
     advice: str = ""
 
@@ -150,7 +151,7 @@ class Webhook:
         self,
         url: str,
         variable: str = "SLACK_WEBHOOK_URL",
-        clock: Callable[[], float] = time.monotonic,
+        clock: Clock = time.monotonic,
     ) -> None:
         self._url = url
         self._variable = variable
@@ -167,6 +168,7 @@ class Webhook:
         """
         body = Body(encode(message), self._clock, self._clock())
         outcome = self._post(body)
+        self._used = self._clock()
         advice = outcome.advice.format(variable=self._variable, proxy=self._proxy)
         return replace(outcome, advice=advice or body.advice)
 
@@ -185,8 +187,6 @@ class Webhook:
                 return _outcome(response, self._read_answer(response))
         except Exception as error:  # also what urllib3 raises past requests
             return _failure(error, self._proxy)
-        finally:
-            self._used = self._clock()
 
     def _read_answer(self, response: requests.Response) -> str:
         """The beginning of an answer's body; raises TimeoutError if it takes long.
@@ -224,7 +224,7 @@ def _outcome(response: requests.Response, answer: str) -> Outcome:
         return Outcome(Verdict.ACCEPTED, "ok", status)
     # Only a word of Slack's own form is passed on: a proxy's error page may quote the
     # URL.
-    word = answer if _WORD.fullmatch(answer) else ""
+    word = answer if re.fullmatch("[a-z][a-z_]{2,60}", answer) else ""
     reason = word or f"HTTP {status}"
     if word in WEBHOOK_WORDS:
         advice = WEBHOOK_WORDS[word]
@@ -287,7 +287,7 @@ def _fault(error: Exception) -> str:
     fault = type(error).__name__
     behind: BaseException | None = error
     while behind:
-        known = _KNOWN.match(str(behind))
+        known = re.match(_KNOWN, str(behind))
         words = known[0] if known else getattr(behind, "strerror", None)
         if words:
             fault = f"{type(error).__name__}: {words}"

@@ -51,16 +51,16 @@ def test_reads_every_content_format(body: str) -> None:
     assert read(body) == ([ONE["data"], OTHER["data"]], 0)
 
 
-@pytest.mark.parametrize("indent", [None, 2])
-def test_reads_one_event_as_an_object(indent: int | None) -> None:
-    assert read(json.dumps(ONE, indent=indent)) == ([ONE["data"]], 0)
+def test_reads_one_event_as_an_object() -> None:
+    for indent in (None, 2):
+        assert read(json.dumps(ONE, indent=indent)) == ([ONE["data"]], 0)
 
 
-@pytest.mark.parametrize("name", ["failed_login.json", "limits.jsonl", "mixed.json"])
-def test_reads_the_fixtures(name: str) -> None:
-    events, skipped = read(fixture(name))
-    assert events
-    assert not skipped
+def test_reads_the_fixtures() -> None:
+    for name in ("failed_login.json", "limits.jsonl", "mixed.json"):
+        events, skipped = read(fixture(name))
+        assert events
+        assert not skipped
 
 
 @pytest.mark.parametrize("body", [b"[]", b'{"logs": []}', b"\n[]\n", b"[ \n ]"])
@@ -108,14 +108,11 @@ def test_reads_an_event_in_an_envelope(envelope: dict[str, Any]) -> None:
     assert read(f"{text}\n{text}") == ([neo, neo], 0)
 
 
-def test_an_envelope_does_not_hide_an_event() -> None:
+def test_an_envelope_hides_no_event_and_costs_itself_alone() -> None:
     assert read(json.dumps({**ONE, "detail": OTHER})) == ([ONE["data"]], 0)
-
-
-@pytest.mark.parametrize("detail", [None, 5, [], {}, {"data": {}}, {"data": 5}])
-def test_an_envelope_without_an_event_is_skipped(detail: Any) -> None:
-    text = json.dumps({**EVENTBRIDGE, "detail": detail})
-    assert read(f"[{FIRST}, {text}]") == ([ONE["data"]], 1)
+    for detail in (None, 5, [], {}, {"data": {}}, {"data": 5}):
+        text = json.dumps({**EVENTBRIDGE, "detail": detail})
+        assert read(f"[{FIRST}, {text}]") == ([ONE["data"]], 1)
 
 
 # Where nothing is an event, or the body was cut off.
@@ -127,13 +124,11 @@ def test_an_envelope_without_an_event_is_skipped(detail: Any) -> None:
         (b"", "the body is empty; send Auth0 log events as JSON"),
         (b" \r\n\t", "the body is empty; send Auth0 log events as JSON"),
         (b"event", "the body is not JSON: Expecting value: line 1 column 1 (char 0)"),
-        (b"\x00", "the body is not JSON: Expecting value: line 1 column 1 (char 0)"),
         (b"\xff\xfe[\x00]\x00", "the body is not JSON"),
         (b"[event]", "the body is not JSON: Expecting value"),
         (b'[{"data"', "the body is not JSON"),
         (b"5", "none of the 1 item(s) in the body is a log event"),
         (b"[[]]", "none of the 1 item(s)"),
-        (b"{}", "none of the 1 item(s)"),
         (b'{"logs": 1}', "none of the 1 item(s)"),
         (b'{"data": {}}', "none of the 1 item(s)"),
         (b'{"data": {"type": 5}}', "none of the 1 item(s)"),
@@ -160,9 +155,6 @@ def test_as_many_items_as_are_allowed_are_read() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        f"[{FIRST},{LAST}",
-        f"[{FIRST},{LAST},",
-        f"[{FIRST},{LAST[:-1]}",
         f"[{FIRST},{LAST[:-1]}]",
         f'[{FIRST},{{"data": "]',
         f'[{FIRST},{{"data": "a\\"]}}]',
@@ -171,8 +163,6 @@ def test_as_many_items_as_are_allowed_are_read() -> None:
         f"[{FIRST}] {LAST}",
         f"[{FIRST}][{LAST}]",
         f"[{FIRST}]\n[{LAST}",
-        f'{{"logs": [{FIRST}',
-        f'{{"logs": [{FIRST}]',
         f'{{"logs": [{FIRST}]]',
         f'{{"logs": [{FIRST}]}}}}',
         f'{{"logs": [{FIRST}]\n',
