@@ -143,6 +143,7 @@ def test_says_how_long_slack_wants_to_be_left_alone(
     slack.post(URL, status=429, headers={"Retry-After": header})
     outcome = post()
     assert (outcome.verdict, outcome.retry_after) == (UNAVAILABLE, seconds)
+    assert outcome.status == 429
     hold = f", for {seconds} s" if seconds else ""
     assert outcome.reason == f"Slack's rate limit is reached{hold}"
     assert "find what else posts through this Slack app" in outcome.advice
