@@ -12,7 +12,7 @@ it for days, and would then pause the stream.
 
 import json
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from typing import Any
 
@@ -20,8 +20,6 @@ from typing import Any
 Event = dict[str, Any]
 
 Token = re.Match[str]
-# Yields the items of a text, and returns the position where they have ended.
-Elements = Generator[Any, None, int]
 
 MAX_BODY = 10 * 1024 * 1024  # bytes; Auth0 documents no limit of its own
 # What a client is told, whether the server or the application notices it.
@@ -41,17 +39,16 @@ _DECODER = json.JSONDecoder(strict=False, parse_constant=lambda _constant: None)
 # A "+" behind a repeat: nothing is tried twice, so that no body takes long.
 _LINE = re.compile(r"\S.*+")
 _ARRAY = re.compile(r'\s*+(\{\s*+"logs"\s*+:\s*+)?\[\s*+')
-_END_OF_OBJECT = re.compile(r"\s*+\}")
-_END_OF_LINE = re.compile(r"[ \t\r]*+(\n\s*+|\Z)")
-# What follows an element: a comma, or the end of the array.
-_AFTER = re.compile(r"\s*+(,\s*+|\])")
+# What follows an element: a comma, or the end of the array and of the body.
+_AFTER = re.compile(r"\s*+(?:(,)\s*+|\]\s*+\Z)")
+_AFTER_IN_OBJECT = re.compile(r"\s*+(?:(,)\s*+|\]\s*+\}\s*+\Z)")
 # What decides where an element ends: strings, brackets and commas. A quote that starts
 # no string is a string without an end.
 _TOKEN = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"|[\[\]{},"]', re.DOTALL)
 
 
 class UnreadableDelivery(ValueError):
-    """A body that is to be sent again, or is none of Auth0's.
+    """A body that was cut off, or is not from Auth0.
 
     The message says why, and quotes nothing of the body.
     """
@@ -95,7 +92,7 @@ class EventReader:
                 yield event
             else:
                 self.skipped += 1
-                # What is too much for us stays too much, however often it comes.
+                # Resending will not help where an item is too much.
                 if not isinstance(item, TooMuch):
                     unreadable += 1
             if self.read + self.skipped > MAX_ITEMS:
@@ -130,99 +127,95 @@ def _event(item: Any) -> Event | None:
 
 def _items(text: str) -> Iterator[Any]:
     """What should be events in a text; for each that cannot be read, the ValueError."""
-    if _ARRAY.match(text):
-        yield from _arrays(text)
+    array = _ARRAY.match(text)
+    if array and not _are_lines(text):
+        yield from _elements(text, array)
     elif _LINE.search(text):
         yield from _lines(text)
     else:
         raise UnreadableDelivery("the body is empty; send Auth0 log events as JSON")
 
 
+def _are_lines(text: str) -> bool:
+    """Whether a text that begins like an array is JSON Lines.
+
+    So it is if its first line is closed, such as `[2026-11-22] proxy warning`, and the
+    next one does not go on with an array.
+    """
+    lines = _LINE.finditer(text)
+    first = next(lines)[0].rstrip()
+    second = next(lines, None)
+    if second is None or _is_open(first):
+        return False
+    return not first.endswith(",") and text[second.start()] not in ",]}"
+
+
 def _lines(text: str) -> Iterator[Any]:
     """The items in JSON Lines, or the one in a JSON object of one line or of many."""
-    try:
-        only = _decode(text)
-    except ValueError:
-        # Not splitlines(): it splits at U+2028 too, which JSON allows in a string.
-        for line in _LINE.finditer(text):
-            if _ARRAY.match(line[0]):
-                yield from _arrays(line[0])
-            else:
-                is_last = line.end() == len(text)
-                yield _line(line[0], is_last)
-    else:
+    only = _decode(text)
+    if not isinstance(only, ValueError):
         yield only
+        return
+    # Not splitlines(): it splits at U+2028 too, which JSON allows in a string.
+    for line in _LINE.finditer(text):
+        item = _decode(line[0])
+        is_last = line.end() == len(text)
+        if is_last and isinstance(item, ValueError) and _is_open(line[0]):
+            raise UnreadableDelivery(f"the body is not JSON: {item}")
+        yield item
 
 
-def _line(text: str, is_last: bool) -> Any:
-    """The item in a line.
+def _is_open(line: str) -> bool:
+    """Whether a bracket or a string is still open at the end of a line.
 
-    A last line whose brackets are still open was cut off. A `]` that is put behind it
-    then closes one of them, instead of ending an element.
+    A `]` that is put behind it then closes a bracket, instead of ending an element.
     """
-    try:
-        return _decode(text)
-    except ValueError as error:
-        if is_last and not _end_of_element(_tokens(text + "]")):
-            raise UnreadableDelivery(f"the body is not JSON: {error}") from None
-        return error
+    return _end_of_element(_tokens(line + "]")) is None
 
 
-def _arrays(text: str) -> Iterator[Any]:
-    """The items in an array, or in one in each line; and in `{"logs": [...]}`."""
-    array = _ARRAY.match(text)
-    while array:
-        position = yield from _elements(text, array.end())
-        if array[1]:
-            position = _end_of_object(text, position)
-        line_end = _END_OF_LINE.match(text, position)
-        if line_end is None:
-            break
-        position = line_end.end()
-        if position == len(text):
-            return
-        array = _ARRAY.match(text, position)
-    raise UnreadableDelivery("the body is not JSON: its array is followed by something")
-
-
-def _elements(text: str, position: int) -> Elements:
-    """The elements of an array, from the first one; returns where it has ended."""
-    if text.startswith("]", position):
-        return position + 1
+def _elements(text: str, array: Token) -> Iterator[Any]:
+    """The elements of the array that a text is, perhaps within `{"logs": ...}`."""
+    after = _AFTER_IN_OBJECT if array[1] else _AFTER
+    position = array.end()
+    following = after.match(text, position)
+    if following and not following[1]:
+        return
     while True:
         try:
             value, end = _DECODER.raw_decode(text, position)
         except (ValueError, RecursionError):
             break
-        after = _AFTER.match(text, end)
-        if after is None:
+        following = after.match(text, end)
+        if following is None:
             break
         yield value
-        position = after.end()
-        if after[1] == "]":
-            return position
-    return (yield from _doubtful_elements(text, position))
+        if not following[1]:
+            return
+        position = following.end()
+    yield from _doubtful_elements(text, position, after)
 
 
-def _doubtful_elements(text: str, position: int) -> Elements:
-    """As `_elements`, once one cannot be read: looks for the end of each first.
+def _doubtful_elements(
+    text: str, position: int, after: re.Pattern[str]
+) -> Iterator[Any]:
+    """The elements from a position on, once one cannot be read.
 
-    It reads each from a text of its own, because an error counts the lines before it:
-    thousands of errors in a long text would take minutes.
+    It looks for the end of each first, and reads it from a text of its own, because an
+    error counts the lines before it: thousands of errors in a long text would take
+    minutes.
     """
     tokens = _tokens(text, position)
     while True:
-        after = _end_of_element(tokens)
-        if after is None:
+        end = _end_of_element(tokens)
+        if end is None:
             raise UnreadableDelivery("the body is not JSON: its array has no end")
-        try:
-            value = _decode(text[position : after.start()])
-        except ValueError as error:
-            value = error
-        yield value
-        position = after.end()
-        if after[0] == "]":
-            return position
+        yield _decode(text[position : end.start()])
+        following = after.match(text, end.start())
+        if following is None:
+            raise UnreadableDelivery("the body is not JSON: it goes on after its array")
+        if not following[1]:
+            return
+        position = following.end()
 
 
 def _tokens(text: str, position: int = 0) -> Iterator[Token]:
@@ -246,23 +239,15 @@ def _end_of_element(tokens: Iterator[Token]) -> Token | None:
     return None
 
 
-def _end_of_object(text: str, position: int) -> int:
-    """Where the object around an array ends; the array ended at `position`."""
-    end = _END_OF_OBJECT.match(text, position)
-    if end is None:
-        raise UnreadableDelivery("the body is not JSON: an object has no end")
-    return end.end()
-
-
 def _decode(text: str) -> Any:
-    """The value of a JSON text; raises JSONDecodeError and TooMuch, both ValueErrors.
+    """The value of a JSON text; for one that cannot be read, the ValueError.
 
     Python's int() takes 4,300 digits:
     https://docs.python.org/3/library/stdtypes.html#int-max-str-digits
     """
     try:
         return _DECODER.decode(text)
-    except json.JSONDecodeError:
-        raise
+    except json.JSONDecodeError as error:
+        return error
     except (RecursionError, ValueError):
-        raise TooMuch("it is more than can be read") from None
+        return TooMuch("it is more than can be read")

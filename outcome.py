@@ -18,7 +18,10 @@ class Verdict(Enum):
 
 @dataclass(frozen=True)
 class Outcome:
-    """A verdict, why, the HTTP status behind it, and the seconds Slack said to wait."""
+    """A verdict, why, the HTTP status behind it, and the seconds Slack said to wait.
+
+    An accepted message has advice too, if something else is wrong.
+    """
 
     verdict: Verdict
     reason: str = ""  # one line without secrets, safe in answers and logs

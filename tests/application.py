@@ -23,5 +23,6 @@ def posted(webhook: responses.RequestsMock, url: str = WEBHOOK) -> list[Any]:
     messages = []
     for call in webhook.calls:
         if call.request.url == url:
-            messages.append(json.loads(call.request.body or ""))
+            body: Any = call.request.body  # an iterable of bytes
+            messages.append(json.loads(b"".join(body)))
     return messages

@@ -45,41 +45,22 @@ def read(body: str | bytes) -> tuple[list[Event], int]:
         json.dumps({"logs": [ONE, OTHER]}),
         json.dumps({"logs": [ONE, OTHER]}, indent=2),
         "\ufeff" + json.dumps([ONE, OTHER]),
-        f"[{FIRST}]\n[{LAST}]",
-        f"[{FIRST}]\n[]\r\n\n[{LAST}]\n",
-        f'{{"logs": [{FIRST}]}}\n{{"logs": [{LAST}]}}',
-        f"{FIRST}\n[{LAST}]",
-    ],
-    ids=[
-        "array",
-        "indented",
-        "tight",
-        "spacious",
-        "lines",
-        "lines-crlf-blank",
-        "object",
-        "object-indented",
-        "byte-order-mark",
-        "batches",
-        "batches-crlf-blank",
-        "batches-of-objects",
-        "lines-and-batches",
     ],
 )
 def test_reads_every_content_format(body: str) -> None:
     assert read(body) == ([ONE["data"], OTHER["data"]], 0)
 
 
-@pytest.mark.parametrize("indent", [None, 2])
-def test_reads_one_event_as_an_object(indent: int | None) -> None:
-    assert read(json.dumps(ONE, indent=indent)) == ([ONE["data"]], 0)
+def test_reads_one_event_as_an_object() -> None:
+    for indent in (None, 2):
+        assert read(json.dumps(ONE, indent=indent)) == ([ONE["data"]], 0)
 
 
-@pytest.mark.parametrize("name", ["failed_login.json", "limits.jsonl", "mixed.json"])
-def test_reads_the_fixtures(name: str) -> None:
-    events, skipped = read(fixture(name))
-    assert events
-    assert not skipped
+def test_reads_the_fixtures() -> None:
+    for name in ("failed_login.json", "limits.jsonl", "mixed.json"):
+        events, skipped = read(fixture(name))
+        assert events
+        assert not skipped
 
 
 @pytest.mark.parametrize("body", [b"[]", b'{"logs": []}', b"\n[]\n", b"[ \n ]"])
@@ -107,22 +88,13 @@ def test_the_log_id_stands_in_data_at_the_top_or_nowhere(
 # Auth0's other streams.
 
 EVENTBRIDGE = {
-    "version": "0",
     "id": "107cfa03-0000-0000-0000-000000000000",
     "detail-type": "Auth0 log",
-    "source": "aws.partner/auth0.com/acme-0000/auth0.logs",
-    "account": "123456789012",
-    "time": "2022-11-11T06:46:39Z",
-    "region": "eu-west-1",
-    "resources": [],
     "detail": {"log_id": "900", "data": {"type": "fs", "user_name": "neo"}},
 }
 EVENT_GRID = {
-    "specversion": "1.0",
     "id": "107cfa03",
-    "source": "/subscriptions/0000",
     "type": "auth0.log",
-    "time": "2022-11-11T06:46:39Z",
     "data": {"log_id": "900", "type": "fs", "user_name": "neo"},
 }
 
@@ -136,14 +108,12 @@ def test_reads_an_event_in_an_envelope(envelope: dict[str, Any]) -> None:
     assert read(f"{text}\n{text}") == ([neo, neo], 0)
 
 
-def test_an_envelope_does_not_hide_an_event() -> None:
+def test_an_envelope_hides_no_event_and_costs_itself_alone() -> None:
     assert read(json.dumps({**ONE, "detail": OTHER})) == ([ONE["data"]], 0)
-
-
-@pytest.mark.parametrize("detail", [None, 5, [], {}, {"data": {}}, {"data": 5}])
-def test_an_envelope_without_an_event_is_skipped(detail: Any) -> None:
-    text = json.dumps({**EVENTBRIDGE, "detail": detail})
-    assert read(f"[{FIRST}, {text}]") == ([ONE["data"]], 1)
+    details: list[Any] = [None, 5, [], {}, {"data": {}}, {"data": 5}]
+    for detail in details:
+        text = json.dumps({**EVENTBRIDGE, "detail": detail})
+        assert read(f"[{FIRST}, {text}]") == ([ONE["data"]], 1)
 
 
 # Where nothing is an event, or the body was cut off.
@@ -155,22 +125,15 @@ def test_an_envelope_without_an_event_is_skipped(detail: Any) -> None:
         (b"", "the body is empty; send Auth0 log events as JSON"),
         (b" \r\n\t", "the body is empty; send Auth0 log events as JSON"),
         (b"event", "the body is not JSON: Expecting value: line 1 column 1 (char 0)"),
-        (b"\x00", "the body is not JSON: Expecting value: line 1 column 1 (char 0)"),
         (b"\xff\xfe[\x00]\x00", "the body is not JSON"),
         (b"[event]", "the body is not JSON: Expecting value"),
         (b'[{"data"', "the body is not JSON"),
         (b"5", "none of the 1 item(s) in the body is a log event"),
-        (b"NaN", "none of the 1 item(s)"),
-        (b"null", "none of the 1 item(s)"),
         (b"[[]]", "none of the 1 item(s)"),
-        (b"{}", "none of the 1 item(s)"),
         (b'{"logs": 1}', "none of the 1 item(s)"),
-        (b'{"data": []}', "none of the 1 item(s)"),
         (b'{"data": {}}', "none of the 1 item(s)"),
         (b'{"data": {"type": 5}}', "none of the 1 item(s)"),
-        (b'{"data": {"type": null}}', "none of the 1 item(s)"),
         (b"{}\n5\n", "none of the 2 item(s) in the body is a log event"),
-        (b"one\ntwo\n", "none of the 2 item(s)"),
         (b'{"data": {"type": "f"}}\n' + b"x\n" * 500_000, "holds over 50000 items"),
         (b"[" + b"5," * 50_000 + b"5]", "the body holds over 50000 items"),
         (b'[{"data": {"type": "f"}}' + b",[]" * 50_000 + b"]", "over 50000 items"),
@@ -193,9 +156,6 @@ def test_as_many_items_as_are_allowed_are_read() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        f"[{FIRST},{LAST}",
-        f"[{FIRST},{LAST},",
-        f"[{FIRST},{LAST[:-1]}",
         f"[{FIRST},{LAST[:-1]}]",
         f'[{FIRST},{{"data": "]',
         f'[{FIRST},{{"data": "a\\"]}}]',
@@ -203,12 +163,10 @@ def test_as_many_items_as_are_allowed_are_read() -> None:
         f"[{FIRST}]]",
         f"[{FIRST}] {LAST}",
         f"[{FIRST}][{LAST}]",
-        f"[{FIRST}]\n{LAST}",
         f"[{FIRST}]\n[{LAST}",
-        f'{{"logs": [{FIRST}',
-        f'{{"logs": [{FIRST}]',
         f'{{"logs": [{FIRST}]]',
         f'{{"logs": [{FIRST}]}}}}',
+        f'{{"logs": [{FIRST}]\n',
         f"{FIRST}\n{LAST[:-1]}",
         f'{FIRST}\n{{"data": {{"type": "f',
         f"{FIRST}\n[{LAST}",
@@ -220,16 +178,25 @@ def test_a_delivery_that_was_cut_off_is_none(body: str) -> None:
         read(body)
 
 
-@pytest.mark.parametrize("form", ["[{}]", '{{"logs": [{}]}}'])
-@pytest.mark.parametrize("unreadable", [False, True])
-def test_no_beginning_of_a_delivery_is_one(form: str, unreadable: bool) -> None:
+@pytest.mark.parametrize("form", ["[{}]", '{{"logs": [{}]}}', "[\n{}\n]\n"])
+@pytest.mark.parametrize("comma", [", ", ",\n", "\n,"])
+@pytest.mark.parametrize("first", [FIRST, "x", '{"data": ]}', "{}}", "x] y"])
+def test_no_beginning_of_an_array_is_a_delivery(
+    form: str, comma: str, first: str
+) -> None:
     odd = '{"data": {"type": "f", "n": "}],\\"{[" }}'
-    first = "x" if unreadable else FIRST
-    body = form.format(f"{first}, {odd}, {LAST}")
-    assert read(body)[0][-1] == OTHER["data"]
+    body = form.format(comma.join([first, odd, LAST])).strip()
     for end in range(1, len(body)):
         with pytest.raises(UnreadableDelivery):
             read(body[:end])
+
+
+@pytest.mark.parametrize("odd", ["[2026-11-22] proxy", '{"logs": [x]} y', "[5]", "[]"])
+def test_a_line_that_begins_like_an_array_costs_itself_alone(odd: str) -> None:
+    for lines in ((odd, FIRST, LAST), (FIRST, odd, LAST), (FIRST, LAST, odd)):
+        expected = ([ONE["data"], OTHER["data"]], 1)
+        assert read("\n".join(lines)) == expected
+        assert read("\r\n\r\n".join(lines) + "\n") == expected
 
 
 @pytest.mark.parametrize("body", [b"[]", FIRST.encode(), b""])
@@ -241,13 +208,9 @@ def test_a_compressed_body_is_told(body: bytes) -> None:
 # One event costs itself alone.
 
 
-def nested(depth: int) -> str:
-    deep = '{"a":[' * (depth // 2) + "]}" * (depth // 2)
-    return f'{{"data": {{"type": "f", "deep": {deep}}}}}'
-
-
+NESTED = '{"a":[' * 50_000 + "]}" * 50_000
 DIGITS = '{"data": {"type": "f", "number": ' + "9" * 4301 + "}}"
-TOO_MUCH = {"nested": nested(100_000), "digits": DIGITS}
+TOO_MUCH = {"nested": NESTED, "digits": DIGITS}
 BROKEN = {
     "key": '{"data": {type: "f"}}',
     "comma": '{"data": {"type": "f",}}',
@@ -259,7 +222,9 @@ BROKEN = {
 }
 
 
-@pytest.mark.parametrize("form", ["[{},{},{}]", "{}\n{}\n{}", '{{"logs": [{},{},{}]}}'])
+@pytest.mark.parametrize(
+    "form", ["[{},{},{}]", "[{}\n,{},\n{}]", "{}\n{}\n{}", '{{"logs": [{},{},{}]}}']
+)
 @pytest.mark.parametrize("item", [*TOO_MUCH, *BROKEN])
 def test_what_cannot_be_read_costs_itself_alone(form: str, item: str) -> None:
     unreadable = {**TOO_MUCH, **BROKEN}[item]
@@ -280,14 +245,6 @@ def test_a_broken_line_costs_itself_alone(lines: str) -> None:
 
 def test_empty_places_in_an_array_cost_themselves_alone() -> None:
     assert read(f"[,{FIRST},,{LAST},]") == ([ONE["data"], OTHER["data"]], 3)
-
-
-@pytest.mark.parametrize("depth", [500, 1000, 3000, 100_000])
-def test_an_event_of_any_depth_leaves_its_neighbours_alone(depth: int) -> None:
-    """How deep Python's parser reads depends on its version."""
-    events, skipped = read(f"[{FIRST}, {nested(depth)}, {LAST}]")
-    assert [events[0], events[-1]] == [ONE["data"], OTHER["data"]]
-    assert len(events) + skipped == 3
 
 
 @pytest.mark.parametrize("form", ["[{}]", "{}", "{}\n{}"])
@@ -349,7 +306,7 @@ def peak(body: bytes) -> float:
     return most / 1024**2
 
 
-@pytest.mark.parametrize("form", ["[%s]", '{"logs":[%s]}', "%s", "{}\n[%s]", "[x,%s]"])
+@pytest.mark.parametrize("form", ["[%s]", '{"logs":[%s]}', "%s", "[x,%s]"])
 def test_memory_stays_flat(form: str) -> None:
     items = b'{"":{}},' * 20_000 + b"{}"
     if form == "%s":

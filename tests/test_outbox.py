@@ -532,13 +532,13 @@ def test_a_post_that_never_ends_is_given_up_and_the_next_goes_out() -> None:
     world.outbox = world.make_outbox(send=slow_first)
     world.arrive(0, "lost", "1")
     world.arrive(30, "too early", "2")
-    world.arrive(70, "after", "3")
-    world.arrive(120, "accepted late", "1")
+    world.arrive(LOST_AFTER + 10, "after", "3")
+    world.arrive(LOST_AFTER + 60, "accepted late", "1")
     world.run()
     assert world.verdict("lost") is world.verdict("too early") is Verdict.UNAVAILABLE
     assert world.verdict("after") is Verdict.ACCEPTED
     assert world.verdict("accepted late") is Verdict.ACCEPTED
-    assert world.posts == [(0, ["1"]), (70 + INTERVAL, ["3"])]
+    assert world.posts == [(0, ["1"]), (LOST_AFTER + 10 + INTERVAL, ["3"])]
 
 
 def test_a_post_without_an_answer_is_a_failure_from_its_start() -> None:
@@ -588,16 +588,18 @@ def test_a_given_up_post_that_ends_during_the_next_one_disturbs_nothing() -> Non
 
         world.outbox = world.make_outbox(send=slow)
         world.arrive(0, "lost", "1", budget=200)
-        world.arrive(
-            70, "next", "2", budget=20
-        )  # in flight when the lost one ends, at 75
-        world.arrive(72, "behind", "3", budget=20)
-        world.arrive(100, "again", "1")
+        start = LOST_AFTER + 10
+        # In flight when the lost one ends.
+        world.arrive(start, "next", "2", budget=20)
+        world.arrive(start + 2, "behind", "3", budget=20)
+        world.arrive(start + 30, "again", "1")
         world.run()
-        assert world.answered_at("lost") == 75
+        assert world.answered_at("lost") == start + 5
         assert world.outcome("lost").verdict is late.verdict
-        assert world.answered_at("next") == 79
-        assert world.posts[1:3] == [(71, ["2"]), (pytest.approx(80), ["3"])]
+        second = start + INTERVAL
+        assert world.answered_at("next") == second + 8
+        third = pytest.approx(second + 8 + INTERVAL)
+        assert world.posts[1:3] == [(second, ["2"]), (third, ["3"])]
         assert (["1"] in [log_ids for _, log_ids in world.posts[3:]]) == (
             late is not OK
         )
@@ -637,7 +639,7 @@ def test_a_post_with_as_many_deliveries_as_may_wait_is_given_up_too() -> None:
     for n in range(MAX_WAITING):
         world.arrive(5, f"{n}", f"{n}")
     world.arrive(30, "meanwhile", "a", budget=5)
-    world.arrive(70, "after", "b")
+    world.arrive(LOST_AFTER + 10, "after", "b")
     world.run()
     assert world.outcome("meanwhile").reason != "too many deliveries at once"
     assert world.verdict("after") is Verdict.ACCEPTED
@@ -683,10 +685,12 @@ def test_a_given_up_post_that_ends_late_starts_a_seconds_pause() -> None:
 
     world.outbox = world.make_outbox(send=slow_first)
     world.arrive(0, "lost", "1")
-    world.arrive(70, "next", "2")
-    world.arrive(75.5, "after Slack's late answer", "3")
+    world.arrive(LOST_AFTER + 10, "next", "2")
+    world.arrive(LOST_AFTER + 15.5, "after Slack's late answer", "3")
     world.run()
-    assert world.posts == [(0, ["1"]), (71, ["2"]), (75 + INTERVAL, ["3"])]
+    second = LOST_AFTER + 10 + INTERVAL
+    third = LOST_AFTER + 15 + INTERVAL
+    assert world.posts == [(0, ["1"]), (second, ["2"]), (third, ["3"])]
 
 
 def test_without_a_thread_to_send_the_next_delivery_asks_again(
