@@ -166,8 +166,8 @@ def test_the_examples_of_a_repeat_inside_a_repeat_get_a_warning() -> None:
 
 def test_the_readmes_second_channel_gets_limits_only() -> None:
     example = README.partition("**For a second channel**")[2].partition("\n\nThe first")
-    variables = dict(re.findall(r"^    ([A-Z_]+)=(.+)$", example[0], re.M))
-    assert set(variables) <= {
+    variables = dict(re.findall(r"^    ([A-Z_]+)='(.+)'$", example[0], re.M))
+    assert set(variables) == {
         "SLACK_WEBHOOK_URL",
         "SLACK_WEBHOOK_URL_SECURITY",
         "ALERT_TYPES_SECURITY",
