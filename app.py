@@ -41,7 +41,6 @@ from logs import configure, facts
 from outcome import Verdict
 from settings import Settings, read_settings
 
-HOW_TO_START = 'type flask run, or gunicorn "app:create_app()"'
 CLOSE_WITHIN = 10.0  # seconds for what is collected, if no server has asked for it
 PARAMETER = "max_silence"
 CLOSE = 0.7  # difflib's ratio from which another name is taken for it
@@ -206,16 +205,7 @@ def _stop_with_the_process(channels: Channels) -> None:
         signal.signal(signal.SIGHUP, exit_on_signal)
 
 
-def __getattr__(name: str) -> Any:
-    """Say how to start the service to somebody who types `gunicorn app:app`.
-
-    Flask looks for such a name too, and goes on if there is none.
-    """
-    server = os.environ.get("SERVER_SOFTWARE", "")
-    if name in ("app", "application") and server.startswith("gunicorn"):
-        sys.exit(f"auth0-logs-to-slack cannot start: {HOW_TO_START}.")
-    raise AttributeError(name)
-
-
 if __name__ == "__main__":
-    sys.exit(f"app.py does not start by itself: {HOW_TO_START}.")
+    sys.exit(
+        'app.py does not start by itself: flask run, or gunicorn "app:create_app()"'
+    )

@@ -38,7 +38,6 @@ from outcome import Outcome, Verdict
 
 BUDGET = 9.0  # seconds until the answer, for 10 at the most; Heroku's router gives 30
 LARGE_BODY = 256 * 1024  # bytes; Auth0's are mostly under 100 kB
-MAX_QUEUE = 8  # large bodies that wait to be read
 # The servers that keep the promise of one process: worker.py's, and `flask run`.
 OUR_SERVERS = ("auth0-logs-to-slack", "Werkzeug/")
 # What is said instead of werkzeug's words, by the answer's status.
@@ -50,7 +49,6 @@ HINTS = {
 
 log = logging.getLogger(__name__)
 _large_body = threading.Lock()
-_places_in_the_queue = threading.Semaphore(MAX_QUEUE)  # for it; each holds a thread
 
 
 def has_token(token: str, authorization: str) -> bool:
@@ -204,18 +202,12 @@ def _turn_to_read(deadline: float) -> Iterator[None]:
     if (request.content_length or 0) <= LARGE_BODY:
         yield
         return
-    busy = http.ServiceUnavailable(TOO_MANY, retry_after=1)
-    if not _places_in_the_queue.acquire(blocking=False):
-        raise busy
+    if not _large_body.acquire(timeout=max(deadline - time.monotonic(), 0)):
+        raise http.ServiceUnavailable(TOO_MANY, retry_after=1)
     try:
-        if not _large_body.acquire(timeout=max(deadline - time.monotonic(), 0)):
-            raise busy
-        try:
-            yield
-        finally:
-            _large_body.release()
+        yield
     finally:
-        _places_in_the_queue.release()
+        _large_body.release()
 
 
 def _answer_to(entries: Mapping[str, Entry]) -> Response:

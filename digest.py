@@ -52,7 +52,6 @@ class Digest:
         self.seconds = seconds
         self._clock = clock
         self._counts: Counter[str] = Counter()  # of what is collected, by log type
-        self._surging = False  # whether a surge is collected
         self._level = 0.0  # of the bucket, after the last message
         self._posted_at = -math.inf  # when the last message was accepted
         self._next = -math.inf  # when the next message may go
@@ -72,7 +71,7 @@ class Digest:
     def collect(self, alerts: Mapping[Key, Alert]) -> None:
         """Keep these alerts until a message with them was accepted."""
         self.alerts.update(alerts)
-        self._count(alerts.values())
+        self._counts.update(alert.code for alert in alerts.values())
 
     def due(self) -> float:
         """When the digest goes out, if no message takes it along before."""
@@ -80,7 +79,7 @@ class Digest:
             return math.inf
         if self._held_until is not None:
             return self._held_until
-        if self._surging or self._is_full():
+        if self._is_full() or self.surges(self._counts):
             return -math.inf
         return self._next
 
@@ -108,8 +107,9 @@ class Digest:
         """Those of these log types that surge, and the most a message had of each."""
         surges = {}
         for code, count in counts.items():
-            if self._is_surge(code, count):
-                surges[code] = self._most(code)
+            most = self._most(code)
+            if 0 < most <= count / SURGE:
+                surges[code] = most
         return surges
 
     def posted(self, alerts: Iterable[Alert], shown: Counts) -> None:
@@ -125,17 +125,7 @@ class Digest:
             self._remember(code, count)
         self._forget()
         # What was collected while the message was in flight counts for the next one.
-        self._counts.clear()
-        self._surging = False
-        self._count(self.alerts.values())
-
-    def _count(self, alerts: Iterable[Alert]) -> None:
-        """Count what is collected as it comes, and see whether there is a surge."""
-        for alert in alerts:
-            code = alert.code
-            self._counts[code] += 1
-            if self._is_surge(code, self._counts[code]):
-                self._surging = True
+        self._counts = Counter(alert.code for alert in self.alerts.values())
 
     def _is_full(self) -> bool:
         return len(self.alerts) >= MAX_COLLECTED
@@ -176,11 +166,6 @@ class Digest:
             if showing.at > hour_ago:
                 return showing.count  # those after it are smaller
         return 0
-
-    def _is_surge(self, code: str, count: int) -> bool:
-        """Whether so many of a known log type are far more than it usually has."""
-        most = self._most(code)
-        return most > 0 and count >= SURGE * most
 
 
 def key(alert: Alert) -> Key:

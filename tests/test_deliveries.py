@@ -3,7 +3,6 @@
 import gzip
 import json
 import re
-import threading
 from functools import cache
 from typing import Any
 
@@ -365,15 +364,6 @@ def test_any_body_gets_an_answer_of_the_table(body: bytes) -> None:
     response = deliver(client_without_alerts(), body)
     assert response.status_code in (204, 400, 415)
     assert response.text.count("\n") == (response.status_code != 204)
-
-
-def test_503_for_one_large_body_too_many(
-    client: FlaskClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(deliveries, "_places_in_the_queue", threading.Semaphore(0))
-    response = deliver(client, b"[" + b" " * LARGE_BODY + b"]")
-    assert response.status_code == 503
-    assert response.text.startswith("too many large deliveries at once")
 
 
 def test_an_unreadable_delivery_breaks_no_silence(client: FlaskClient) -> None:
