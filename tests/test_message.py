@@ -192,6 +192,7 @@ COMMON = {
             "To: neo@example.com [type: fn]",
             [
                 shown("Cause", "`the domain is blacklisted`", short=False),
+                shown("Email", "`verify_email`"),
                 shown("Recipient", "`neo@example.com`"),
             ],
         ),
