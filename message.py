@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import markup
@@ -271,8 +272,12 @@ def _client(alert: Alert) -> object:
 
 
 def _sentence(alert: Alert) -> object:
-    """The description without what it quotes."""
-    return QUOTE.sub("…", alert.description)
+    return _without_quotes(alert.description)
+
+
+@lru_cache(maxsize=1000)
+def _without_quotes(description: str) -> str:
+    return QUOTE.sub("…", description)
 
 
 def _client_and_sentence(alert: Alert) -> object:
@@ -513,15 +518,15 @@ def _fields(
 
 def _values(group: Group, key: str, layout: Layout) -> Counter[Value]:
     """What the events say under a label, and how many of them say it, or NONE."""
-    values = Counter[Value]()
-    for alert in group:
-        value = alert.values.get(key, NONE)
+    values = Counter(alert.values.get(key, NONE) for alert in group)
+    shown = Counter[Value]()
+    for value, count in values.items():
         if key == "Client" and len(group) > 1 and value[0] not in layout.shared_names:
             value = value[:1]
         if key == "User":
             value = value[:1]
-        values[value] += 1
-    return values
+        shown[value] += count
+    return shown
 
 
 def _descriptions(group: Group) -> Counter[Value]:
