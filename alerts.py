@@ -25,159 +25,267 @@ MAX_LISTED = 20  # items that are read of a list
 MAX_MARKS = 4  # accents and joiners in a row; Vietnamese has two on a letter
 MIN_TOKEN_HEADER = 12  # characters after "eyJ"; `{"alg":"none"}` gives 16
 
-# What stands under a label: mostly one text; for a client its name and its id.
+# What stands under a label: mostly one text; a client's name and its id are two.
 Value = tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Label:
-    """What stands under one label in Slack.
+    """What stands under one title in an attachment, and where events have it.
 
-    `texts` has an entry for each text: the places where it may stand, the best first.
-    A dot in front stands for `details.`, and a list on the way for its first item:
-    `.error.message` is the message in `details.error`.
+    `places` are paths in an event, one a line, the best first; a list on the way stands
+    for its first item. After an empty line come the places of a second text.
     """
 
+    singular: str
     plural: str
-    texts: list[str]
+    places: str
 
 
-# What can be shown: for each name in SLACK_FIELDS, the labels under which it stands.
+# A group of events says first of all what each of them says happened.
+DESCRIPTION = Label("Description", "Descriptions", "description")
+
+# What can be shown: for each name in SLACK_FIELDS, its labels by their keys. A key is
+# what Alert.values and ALERT_IGNORE (filters.WHO) know a label by, and stays as it is,
+# whatever Slack shows.
 FIELDS: dict[str, dict[str, Label]] = {
     "cause": {
+        # Auth0's schema of feccft has "authentoication".
         "Cause": Label(
+            "Cause",
             "Causes",
-            [
-                ".error.message .error .errorMsg .error.detail .error.payload.message"
-                " .error.oauthError .error.title .failure_details.message"
-                " .provider_error.message .action_error.message"
-                # Auth0's schema of feccft has the second of these two.
-                " .client_authentication_error .client_authentoication_error"
-                " .failure_reason .reason .error.reason .errors.message .errors"
-                " .response.message .response .response.body.message"
-                " .response.body.error .response.body .description .body.description"
-                " .details .title title .error.type .error.code"
-                " .failure_details.errorCode .provider_error.errorCode"
-                " .action_error.name .response.statusCode details"
-            ],
+            """
+            details.error.message
+            details.error
+            details.errorMsg
+            details.error.detail
+            details.error.payload.message
+            details.error.oauthError
+            details.error.title
+            details.failure_details.message
+            details.provider_error.message
+            details.action_error.message
+            details.client_authentication_error
+            details.client_authentoication_error
+            details.failure_reason
+            details.reason
+            details.error.reason
+            details.errors.message
+            details.errors
+            details.response.message
+            details.response
+            details.response.body.message
+            details.response.body.error
+            details.response.body
+            details.description
+            details.body.description
+            details.details
+            details.title
+            title
+            details.error.type
+            details.error.code
+            details.failure_details.errorCode
+            details.provider_error.errorCode
+            details.action_error.name
+            details.response.statusCode
+            details
+            """,
         )
     },
     "subject": {
         "Request": Label(
+            "Request",
             "Requests",
-            [".request.method", ".request.path .request.backchannel_logout_uri"],
+            """
+            details.request.method
+
+            details.request.path
+            details.request.backchannel_logout_uri
+            """,
         ),
-        "Rate limit": Label("Rate limits", [".limit.bucket"]),
-        "Action": Label("Actions", [".action_name .action_id"]),
-        "Flow": Label("Flows", [".flow_id .flow"]),
-        "Form": Label("Forms", [".form_id"]),
-        "Domain": Label("Domains", [".domain .custom_domain"]),
+        "Rate limit": Label("Rate limit", "Rate limits", "details.limit.bucket"),
+        "Action": Label(
+            "Action",
+            "Actions",
+            """
+            details.action_name
+            details.action_id
+            """,
+        ),
+        "Flow": Label(
+            "Flow",
+            "Flows",
+            """
+            details.flow
+            details.flow_id
+            """,
+        ),
+        "Form": Label("Form", "Forms", "details.form_id"),
+        "Domain": Label(
+            "Domain",
+            "Domains",
+            """
+            details.domain
+            details.custom_domain
+            """,
+        ),
+        "Email": Label("Email", "Emails", "details.email_type"),
         "Recipient": Label(
+            "Recipient",
             "Recipients",
-            [
-                ".to .body.to .phone_number .body.phone_number .body.new_phone_number"
-                " .authenticator.phone_number .enrollment.phone_number"
-            ],
+            """
+            details.to
+            details.body.to
+            details.phone_number
+            details.body.phone_number
+            details.body.new_phone_number
+            details.authenticator.phone_number
+            details.enrollment.phone_number
+            """,
         ),
-        "Origin": Label("Origins", [".origin"]),
-        "Return URL": Label("Return URLs", [".return_to"]),
+        "Origin": Label("Origin", "Origins", "details.origin"),
+        "Return URL": Label("Return URL", "Return URLs", "details.return_to"),
         "Factor": Label(
-            "Factors", [".authenticator.type .authentication_method .delivery_method"]
+            "Factor",
+            "Factors",
+            """
+            details.authenticator.type
+            details.authentication_method
+            details.delivery_method
+            """,
         ),
-        "Agent": Label("Agents", ["agent_id external_agent_id"]),
-        "Target": Label("Targets", [".target"]),
-        "Consent": Label("Consents", [".requestedRichConsentId"]),
-        "Synchronization": Label("Synchronizations", [".synchronization_id"]),
+        "Agent": Label(
+            "Agent",
+            "Agents",
+            """
+            agent_id
+            external_agent_id
+            """,
+        ),
+        "Target": Label("Target", "Targets", "details.target"),
+        "Consent": Label("Consent", "Consents", "details.requestedRichConsentId"),
+        "Synchronization": Label(
+            "Synchronization", "Synchronizations", "details.synchronization_id"
+        ),
     },
     "client": {
         "Client": Label(
+            "Client",
             "Clients",
-            [
-                "client_name",
-                "client_id .qs.client_id .requested_client_id .body.client_id"
-                " .query.client_id .invitation.client_id",
-            ],
+            """
+            client_name
+
+            client_id
+            details.qs.client_id
+            details.requested_client_id
+            details.body.client_id
+            details.query.client_id
+            details.invitation.client_id
+            """,
         )
     },
     "user": {
+        # Who called the Management API has a name, an address, and an id. The id of who
+        # acts in a token exchange comes last, and what a user typed after Auth0's own.
         "User": Label(
+            "User",
             "Users",
-            [
-                "user_name user_id .body.email .body.username .body.user_id"
-                " .body.login_hint .query.email .query.user_id .email email"
-                " .invitation.invitee.email"
-                # Who called the Management API; and who acts in a token exchange.
-                " .request.auth.user.name .request.auth.user.email .actor.sub"
-            ],
+            """
+            details.request.auth.user.name
+
+            details.request.auth.user.email
+
+            user_name
+            user_id
+            details.body.email
+            details.body.username
+            details.body.user_id
+            details.body.login_hint
+            details.query.email
+            details.query.user_id
+            details.email
+            email
+            details.invitation.invitee.email
+            details.actor.sub
+            """,
         )
     },
     "connection": {
         "Connection": Label(
+            "Connection",
             "Connections",
-            [
-                "connection .connection .body.connection .query.connection"
-                " .connection_name"
-            ],
+            """
+            connection
+            details.connection
+            details.body.connection
+            details.query.connection
+            details.connection_name
+            """,
         )
     },
-    "ip": {"IP": Label("IPs", ["ip client_ip .request.ip"])},
+    "ip": {
+        "IP": Label(
+            "IP",
+            "IPs",
+            """
+            ip
+            client_ip
+            details.request.ip
+            """,
+        )
+    },
     "organization": {
-        "Organization": Label("Organizations", ["organization_name organization_id"])
+        "Organization": Label(
+            "Organization",
+            "Organizations",
+            """
+            organization_name
+            organization_id
+            """,
+        )
     },
     "location": {
         "Location": Label(
+            "Location",
             "Locations",
-            [
-                "location_info.city_name",
-                "location_info.country_name location_info.country_code",
-            ],
+            """
+            location_info.city_name
+
+            location_info.country_name
+            location_info.country_code
+            """,
         )
     },
-    "audience": {"Audience": Label("Audiences", ["audience .body.audience"])},
-    "strategy": {"Strategy": Label("Strategies", ["strategy"])},
-    "user_agent": {"User agent": Label("User agents", ["user_agent"])},
-    "hostname": {"Hostname": Label("Hostnames", ["hostname"])},
-    "log_id": {"Log ID": Label("Log IDs", ["log_id"])},
+    "audience": {
+        "Audience": Label(
+            "Audience",
+            "Audiences",
+            """
+            audience
+            details.body.audience
+            """,
+        )
+    },
+    "strategy": {"Strategy": Label("Strategy", "Strategies", "strategy")},
+    "user_agent": {"User agent": Label("User agent", "User agents", "user_agent")},
+    "hostname": {"Hostname": Label("Hostname", "Hostnames", "hostname")},
+    "log_id": {"Log ID": Label("Log ID", "Log IDs", "log_id")},
 }
 DEFAULT_FIELDS = ("cause", "subject", "client", "user", "connection", "ip")
 
-# A place, as it is walked: the path of the object that holds it ("" for the event
-# itself), and its key in there.
-Place = tuple[str, str]
 
-
-def _place(path: str) -> Place:
-    above, _, key = path.rpartition(".")
-    return above, key
-
-
-def _read_table() -> list[tuple[str, list[Place]]]:
-    """FIELDS, row by row: for each text its label, and its places, the best first."""
+def _read_table() -> list[tuple[str, list[list[str]]]]:
+    """FIELDS, row by row: for each text its label's key, and the paths to it."""
     rows = []
     for labels in FIELDS.values():
-        for name, label in labels.items():
-            for text in label.texts:
-                text = re.sub(r"(^| )\.", r"\1details.", text)
-                rows.append((name, [_place(path) for path in text.split()]))
+        for key, label in labels.items():
+            for places in label.places.split("\n\n"):
+                paths = [path.split(".") for path in places.split()]
+                rows.append((key, paths))
     return rows
 
 
-def _find_objects() -> list[tuple[str, Place]]:
-    """The paths of all objects that hold a place.
-
-    They are sorted, so that a path comes after those that it begins with.
-    """
-    paths = set()
-    for _, places in _TEXTS:
-        for path, _ in places:
-            while path:
-                paths.add(path)
-                path, _ = _place(path)
-    return [(path, _place(path)) for path in sorted(paths)]
-
-
 _TEXTS = _read_table()
-_OBJECTS = _find_objects()
 _CONTROL = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 # Characters that show nothing or turn the text around them, and can so disguise it:
 # soft hyphen, bidirectional marks, overrides and isolates, zero-width spaces, fillers,
@@ -208,6 +316,7 @@ _NOT_IN_A_CODE = re.compile("[^A-Za-z0-9_-]+")
 # A tenant's name needs no escaping anywhere.
 _TENANT = re.compile(r"[a-z0-9-]{1,63}")
 _AUTH0_HOST = re.compile(r"([a-z0-9-]{1,63})(?:\.([a-z]{2}))?\.auth0\.com")
+_DASHBOARD = "https://manage.auth0.com"
 _ENVIRONMENT = re.compile(r"[a-z]+-([a-z]{2})-\d+")
 
 
@@ -240,7 +349,7 @@ def read_alert(event: Event, group: str) -> Alert:
     """The alert of an event, whatever JSON holds in its fields."""
     code = event["type"]
     log_id = _log_id(event)
-    tenant, region = _tenant(event)
+    tenant, dashboard = _tenant(event)
     return Alert(
         code=_code(code),
         name=NAMES.get(code, ""),
@@ -250,7 +359,7 @@ def read_alert(event: Event, group: str) -> Alert:
         log_id=log_id,
         time=_time(event.get("date")),
         tenant=tenant,
-        link=_link(log_id, tenant, region),
+        link=_link(log_id, dashboard),
     )
 
 
@@ -326,37 +435,34 @@ def _mask_token(run: re.Match[str]) -> str:
 
 def _values(event: Event) -> dict[str, Value]:
     """What an event says under each label that it says something under."""
-    objects = _objects(event)
     values: dict[str, Value] = {}
-    for label, places in _TEXTS:
-        text = _best_text(objects, places)
-        if text:
-            values[label] = (*values.get(label, ()), text)
+    for key, paths in _TEXTS:
+        for path in paths:
+            value = _find(event, path)
+            if value is None:  # as nearly always
+                continue
+            text = clean(value)
+            if text and not _is_success(path, text):
+                values[key] = (*values.get(key, ()), text)
+                break
     return values
 
 
-def _objects(event: Event) -> dict[str, dict[str, Any]]:
-    """The objects of an event in which a text may stand, by their path."""
-    objects = {"": event}
-    for path, (above, key) in _OBJECTS:
-        if above in objects:
-            value = objects[above].get(key)
-            if isinstance(value, list) and value:
-                value = value[0]
-            if isinstance(value, dict):
-                objects[path] = value
-    return objects
+def _find(event: Event, path: list[str]) -> object:
+    """What stands in an event at a path, or None."""
+    value: Any = event
+    for key in path:
+        if isinstance(value, list) and value:
+            value = value[0]
+        if not isinstance(value, dict):
+            return None
+        value = value.get(key)
+    return value
 
 
-def _best_text(objects: dict[str, dict[str, Any]], places: list[Place]) -> str:
-    """The text in the first of the places that has one."""
-    for path, key in places:
-        holder = objects.get(path)
-        if holder and key in holder:
-            text = clean(holder[key])
-            if text:
-                return text
-    return ""
+def _is_success(path: list[str], text: str) -> bool:
+    """Whether a text is an HTTP status that is no reason for anything: below 400."""
+    return path[-1] == "statusCode" and text < "400"
 
 
 def _code(log_type: str) -> str:
@@ -382,16 +488,15 @@ def _log_id(event: Event) -> str:
     return ""
 
 
-def _link(log_id: str, tenant: str, region: str) -> str:
-    """The event's page in the Dashboard; without a region, the open tenant's."""
-    if not log_id:
+def _link(log_id: str, dashboard: str) -> str:
+    """The event's page in the Dashboard, where both are known."""
+    if not log_id or not dashboard:
         return ""
-    page = f"dashboard/{region}/{tenant}" if region else "#"
-    return f"https://manage.auth0.com/{page}/logs/{quote(log_id, safe='')}"
+    return f"{dashboard}/logs/{quote(log_id, safe='')}"
 
 
 def _time(date: object) -> datetime | None:
-    """The time in UTC, or None for what is no date, or one before 1970."""
+    """The time in UTC, or None for what is no date, or none of our time."""
     try:
         time = datetime.fromisoformat(date)  # type: ignore[arg-type]
         if time.tzinfo is None:
@@ -399,18 +504,26 @@ def _time(date: object) -> datetime | None:
         time = time.astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
         return None
-    return time if time.year >= 1970 else None  # Slack's times count from there
+    # Slack's times count from 1970, and some clients fail on the year 9999.
+    return time if 1970 <= time.year < 2100 else None
 
 
 def _tenant(event: Event) -> tuple[str, str]:
-    """The tenant's name and its region, each empty where the event does not tell."""
+    """The tenant's name and its Dashboard's address, each empty where it is not known.
+
+    A tenant of a private cloud, such as auth.SPACE.auth0.com, has a Dashboard of its
+    own, whose address no event tells.
+    """
     tenant = clean(event.get("tenant_name"))
     if not _TENANT.fullmatch(tenant):
         tenant = ""
+    hostname = clean(event.get("hostname")).lower()
+    host = _AUTH0_HOST.fullmatch(hostname)
+    if hostname.endswith(".auth0.com") and not host:
+        return tenant, ""
     environment = _ENVIRONMENT.fullmatch(clean(event.get("environment_name")))
     if tenant and environment:
-        return tenant, environment[1]
-    host = _AUTH0_HOST.fullmatch(clean(event.get("hostname")).lower())
+        return tenant, f"{_DASHBOARD}/dashboard/{environment[1]}/{tenant}"
     if host and tenant in ("", host[1]):
-        return host[1], host[2] or "us"
-    return tenant, ""
+        return host[1], f"{_DASHBOARD}/dashboard/{host[2] or 'us'}/{host[1]}"
+    return tenant, f"{_DASHBOARD}/#"  # of the tenant that the reader has open

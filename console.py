@@ -57,6 +57,11 @@ def _styled(text: str, style: str) -> str:
     return style + text + _RESET
 
 
+def _code(text: str) -> str:
+    """A text whose code is in a colour of its own, without the backticks."""
+    return re.sub("`(.*?)`", _styled(r"\1", _PINK), text)
+
+
 def _lines(attachment: dict[str, Any]) -> list[str]:
     """An attachment's lines.
 
@@ -69,12 +74,15 @@ def _lines(attachment: dict[str, Any]) -> list[str]:
         link = attachment["title_link"]
         lines.append(_styled(link, _DIM))
     if "text" in attachment:
-        lines.append(attachment["text"])
-    code = _styled(r"\1", _PINK)
+        lines.append(_code(attachment["text"]))
     for field in attachment.get("fields", ()):
         title = _styled(field["title"], _BOLD)
-        value = re.sub("`(.*?)`", code, field["value"])
-        lines.append(f"{title}: {value}")
+        value = _code(field["value"])
+        gap = " "
+        if "\n" in value:  # sentences, one a line
+            gap = "\n  "
+            value = value.replace("\n", gap)
+        lines += f"{title}:{gap}{value}".split("\n")
     if "footer" in attachment:
         footer = attachment["footer"]
         lines.append(_styled(footer, _DIM))

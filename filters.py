@@ -257,14 +257,19 @@ def _has(entries: list[str], code: str) -> bool:
 
 
 def _who(alert: Alert) -> list[str]:
-    """A line for each that the event has of: the tenant, the client, the user, ..."""
+    """A line for each that the event has of: the tenant, the client, the user, ...
+
+    A user who called the Management API has one for his name, address and id each.
+    """
     lines = []
     if alert.tenant:
         lines.append(f"Tenant: {alert.tenant}")
     for label in WHO:
-        texts = alert.values.get(label)
-        if texts:
-            lines.append(f"{label}: {' '.join(texts)}")
+        texts = alert.values.get(label, ())
+        if label == "Client":
+            texts = (" ".join(texts),)
+        for text in filter(None, texts):
+            lines.append(f"{label}: {text}")
     return lines
 
 

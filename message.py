@@ -9,14 +9,16 @@ rest, and the most frequent first.
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import markup
-from alerts import DEFAULT_FIELDS, FIELDS, Alert, Label, Value
+from alerts import DEFAULT_FIELDS, DESCRIPTION, FIELDS, Alert, Label, Value
 
 MAX_HEADLINE = 200  # characters of the headline's counts
 MAX_SINGLE = 3  # events that get an attachment each; of more, like events share one
@@ -27,15 +29,16 @@ MAX_OF_A_KIND = 3  # attachments; events that need more are grouped more coarsel
 MAX_REST = 2900
 # Bytes of a whole message, so that a flood stays readable and quick to post.
 MAX_BYTES = 30_000
-MAX_NAME = 100  # characters of a log type's name or code, and of a footer
-MAX_SHORT = 60  # characters of a value that has room beside another
+MAX_NAME = 100  # characters of a log type's name or code, and of a log_id
+MAX_SHORT = 60  # characters of a footer, and of a value that has room beside another
 MAX_SHOWN = 5  # values of a field that are shown for a group of events
 
 # Characters of a title and of a field's values; less where MAX_BYTES are not enough.
 # Slack folds texts of over 700 characters behind "Show more"; some clients cut them.
 ROOM = 250
 LESS_ROOM = 120
-LEAST_ROOM = 60  # and then without fields
+LEAST_ROOM = 80  # and then without other fields than descriptions
+SENTENCE_SHARE = 0.4  # of the room has each of several sentences: 100 characters
 
 COLOURS = {
     "failure": "#e01e5a",
@@ -45,8 +48,12 @@ COLOURS = {
 GREY = "#9e9e9e"
 EPOCH = datetime.fromtimestamp(0, UTC)
 ALL_LOGS = "see Auth0's own logs, <https://manage.auth0.com/#/logs>"
-WIDE = ("Cause", "User agent")  # labels whose values are sentences
-IN_FALLBACK = ("Cause", "User")  # labels whose fields stand in the fallback too
+# Keys of labels (alerts.FIELDS).
+SENTENCES = ("Description", "Cause", "User agent")  # one a line
+IN_FALLBACK = ("Description", "Cause", "User")
+NONE: Value = ("",)  # of an event that says nothing under a label
+# A word with which a description quotes: an address, an id, a number, a URL.
+QUOTE = re.compile(r"(?<!\S)[^\s\d@/|]*+[\d@/|]\S*")
 
 Group = list[Alert]  # alerts that are alike in some way; at least one
 Json = dict[str, Any]  # a message, an attachment, or a field, as Slack takes it
@@ -82,7 +89,7 @@ ORDINARY = Purpose()
 
 
 @dataclass(frozen=True)
-class Counts:
+class CountedTypes:
     """How many events there are of each log type, and the codes of those it names."""
 
     text: str
@@ -93,7 +100,8 @@ class Counts:
 class Layout:
     """What the attachments of a message have in common."""
 
-    labels: dict[str, Label]  # of the fields that they show
+    labels: dict[str, Label]  # of the fields that they show, by their keys
+    shared_names: Collection[str]  # of clients: each stands for several ids
     room: int  # characters of a title, and of a field's values
     has_names: bool  # whether they say the log type's name
     has_footers: bool  # whether they say the tenant
@@ -176,7 +184,7 @@ def _standing_out(alerts: Sequence[Alert], news: Collection[str]) -> frozenset[s
     return codes.intersection(news)
 
 
-def _headline(alerts: Sequence[Alert], counts: Counts, purpose: Purpose) -> str:
+def _headline(alerts: Sequence[Alert], counts: CountedTypes, purpose: Purpose) -> str:
     """The message's `text`, which is the phone's notification too."""
     what = f"*{len(alerts):,} events*"
     details = f": {counts.text}"
@@ -196,7 +204,7 @@ def _headline(alerts: Sequence[Alert], counts: Counts, purpose: Purpose) -> str:
     return headline
 
 
-def _counts(alerts: Sequence[Alert], purpose: Purpose, room: int) -> Counts:
+def _counts(alerts: Sequence[Alert], purpose: Purpose, room: int) -> CountedTypes:
     """The log types with their counts: those that have room, and the others in one."""
     texts = []
     named = []
@@ -212,7 +220,7 @@ def _counts(alerts: Sequence[Alert], purpose: Purpose, room: int) -> Counts:
             others += len(group)
     if others:
         texts.append(f"{others:,} × other types")
-    return Counts(", ".join(texts), frozenset(named))
+    return CountedTypes(", ".join(texts), frozenset(named))
 
 
 def _count(group: Group, purpose: Purpose) -> str:
@@ -225,12 +233,18 @@ def _count(group: Group, purpose: Purpose) -> str:
         text += " (new)"
     if code in purpose.surges:
         before = purpose.surges[code]
-        text += f", {before:,} before"
+        text += f", at most {before:,} in a message before"
     return text
 
 
 def _name(alert: Alert) -> str:
     return markup.fit(alert.name or alert.code, MAX_NAME)
+
+
+def _place(alert: Alert) -> str:
+    """The tenant, or the host where the event does not tell it."""
+    (hostname,) = alert.values.get("Hostname", NONE)
+    return alert.tenant or hostname
 
 
 def _tenant_of_all(alerts: Sequence[Alert]) -> str:
@@ -250,21 +264,30 @@ def _code(alert: Alert) -> str:
 
 def _kind(alert: Alert) -> object:
     """What events in one attachment must share: what it shows of its newest event."""
-    return alert.code, alert.tenant or _hostname(alert)
+    return alert.code, _place(alert)
 
 
 def _client(alert: Alert) -> object:
     return alert.values.get("Client")
 
 
-def _client_and_description(alert: Alert) -> object:
-    return _client(alert), alert.description
+def _sentence(alert: Alert) -> object:
+    return _without_quotes(alert.description)
+
+
+@lru_cache(maxsize=1000)
+def _without_quotes(description: str) -> str:
+    return QUOTE.sub("…", description)
+
+
+def _client_and_sentence(alert: Alert) -> object:
+    return _client(alert), _sentence(alert)
 
 
 # The ways to split events of one kind into groups, the finest first: by what the events
 # of a group share.
 WAYS = (
-    _client_and_description,
+    _client_and_sentence,
     _client,
     _kind,
 )
@@ -280,32 +303,24 @@ def _groups(alerts: Sequence[Alert], purpose: Purpose) -> list[Group]:
 
 def _in_order(groups: list[Group], purpose: Purpose) -> list[Group]:
     """News first, then limits, then the largest group."""
-    largest_first = sorted(groups, key=len, reverse=True)
-    return sorted(largest_first, key=lambda group: _rank(group, purpose))
 
+    def rank(group: Group) -> tuple[bool, bool, int]:
+        is_news = group[0].code in purpose.news
+        is_limit = group[0].group == "limit"
+        return not is_news, not is_limit, -len(group)
 
-def _rank(group: Group, purpose: Purpose) -> int:
-    """How early a group stands, however large it is."""
-    is_limit = group[0].group == "limit"
-    if group[0].code in purpose.news:
-        return 1 if is_limit else 2
-    return 3 if is_limit else 4
+    return sorted(groups, key=rank)
 
 
 def _like_with_like(alerts: Sequence[Alert]) -> list[Group]:
     """Each kind split as finely as it stays readable, and as all have room."""
     kinds = _split(alerts, _kind)
-    if len(kinds) >= MAX_ATTACHMENTS:
-        return kinds
-    splits = [_split_kind(kind, MAX_OF_A_KIND) for kind in kinds]
-    while sum(map(len, splits)) > MAX_ATTACHMENTS:
-        largest = max(splits, key=len)
-        fewer = len(largest) - 1
-        i = splits.index(largest)
-        splits[i] = _split_kind(kinds[i], fewer)
-    groups = []
-    for split in splits:
-        groups += split
+    for most in range(MAX_OF_A_KIND, 0, -1):
+        groups = []
+        for kind in kinds:
+            groups += _split_kind(kind, most)
+        if len(groups) <= MAX_ATTACHMENTS:
+            break
     return groups
 
 
@@ -343,32 +358,46 @@ def _split(alerts: Sequence[Alert], likeness: Callable[[Alert], object]) -> list
 
 def _layouts(alerts: Sequence[Alert], fields: Sequence[str]) -> Iterator[Layout]:
     """How the attachments may look, from the fullest to what fits in any case."""
-    labels: dict[str, Label] = {}
+    descriptions = {"Description": DESCRIPTION}
+    labels = dict(descriptions)
     for name in fields:
         labels |= FIELDS[name]
     fullest = Layout(
         labels=labels,
+        shared_names=_shared_names(alerts),
         room=ROOM,
         has_names=len(alerts) > 1,  # a lone event's stands in the headline
         has_footers=not _tenant_of_all(alerts),  # which stands there too
     )
     yield fullest
     yield replace(fullest, room=LESS_ROOM)
-    yield replace(fullest, room=LEAST_ROOM, labels={})
+    yield replace(fullest, room=LEAST_ROOM, labels=descriptions)
+
+
+def _shared_names(alerts: Sequence[Alert]) -> list[str]:
+    """The names of clients that several ids have."""
+    clients = {alert.values.get("Client", NONE) for alert in alerts}
+    names = Counter(client[0] for client in clients if len(client) > 1)
+    return [name for name, ids in names.items() if ids > 1]
 
 
 def _attachment(group: Group, layout: Layout) -> Json:
     """One attachment, for one event or for a group of like events."""
-    newest = _newest(group)
+    descriptions = _descriptions(group)
+    description = ""
+    if len(descriptions) == 1:
+        ((description,),) = descriptions
+        descriptions.clear()  # the title says it
+    newest = replace(_newest(group), description=description)
     words = newest.words
-    if newest.name and not _are_alike(group):
-        words = newest.name
     title = _title(words, newest.code, len(group), layout.room)
     texts = []
     if layout.has_names and newest.name.lower() not in words.lower():
         texts.append(_name(newest))
     texts.append(_when(group))
-    fields = _fields(group, layout)
+    if newest.log_id and not newest.link:
+        texts.append(f"log_id {markup.code(newest.log_id, MAX_NAME)}")
+    fields = _fields(group, descriptions, description, layout)
     attachment: Json = {
         "color": COLOURS[newest.group],
         "fallback": _fallback(title, texts, fields),
@@ -379,11 +408,12 @@ def _attachment(group: Group, layout: Layout) -> Json:
         "mrkdwn_in": ["text", "fields"],  # Slack shows dates only where it formats
     }
     if layout.has_footers:
-        attachment["footer"] = _footer(newest)
+        place = markup.fit(_place(newest), MAX_SHORT)
+        attachment["footer"] = markup.without_emoji(place)
     return {key: value for key, value in attachment.items() if value}
 
 
-def _rest(alerts: list[Alert], counts: Counts) -> Json:
+def _rest(alerts: list[Alert], counts: CountedTypes) -> Json:
     """The last attachment, when there are too many kinds of events: counts of them."""
     title = f"and {len(alerts):,} more events"
     return {
@@ -403,12 +433,6 @@ def _newest(group: Group) -> Alert:
     return newest
 
 
-def _are_alike(group: Group) -> bool:
-    """Whether the events of a group have the same description."""
-    descriptions = {alert.description for alert in group}
-    return len(descriptions) == 1
-
-
 def _title(words: str, code: str, count: int, room: int) -> str:
     """What happened, the log type, and how often: `Wrong password. [type: fp] ×4`."""
     code = markup.fit(code, room // 2)
@@ -419,26 +443,16 @@ def _title(words: str, code: str, count: int, room: int) -> str:
 
 
 def _fallback(title: str, texts: list[str], fields: dict[str, Json]) -> str:
-    """The attachment as plain text: IRC bridges, screen readers and some phones."""
-    parts = [title]
-    for text in texts:
-        parts.append(markup.plain(text))
-    for label in IN_FALLBACK:
-        if label in fields:
-            heading = fields[label]["title"]
-            value = fields[label]["value"].replace("`", "")
-            parts.append(f"{heading}: {value}")
-    return _joined(parts)
+    """The attachment as plain text, for what shows none: screen readers, some phones.
 
-
-def _footer(alert: Alert) -> str:
-    footer = markup.fit(alert.tenant or _hostname(alert), MAX_NAME)
-    return markup.without_emoji(footer)
-
-
-def _hostname(alert: Alert) -> str:
-    hostname = alert.values.get("Hostname", ())
-    return " ".join(hostname)
+    Bridges to IRC mostly take the message's `text` instead.
+    """
+    for key in IN_FALLBACK:
+        if key in fields:
+            texts = [*texts, f"{fields[key]['title']}: {fields[key]['value']}"]
+    details = markup.plain(_joined(texts))
+    details = details.replace("`", "").replace("\n", ", ")
+    return _joined([title, details])
 
 
 def _joined(parts: list[str]) -> str:
@@ -479,87 +493,94 @@ def _in_utc(time: datetime) -> str:
 # The fields.
 
 
-def _fields(group: Group, layout: Layout) -> dict[str, Json]:
-    """What the events of a group say under each label, where they do."""
+def _fields(
+    group: Group, descriptions: Counter[Value], description: str, layout: Layout
+) -> dict[str, Json]:
+    """What the events say under each label; `description` is what all of them have."""
     fields = {}
-    are_alike = _are_alike(group)
-    for name, label in layout.labels.items():
-        values = _values(group, name)
-        if name == "Cause" and are_alike:
-            values = _not_said(values, group[0].description)
+    for key, label in layout.labels.items():
+        values = descriptions
+        if label is not DESCRIPTION:
+            values = _values(group, key, layout)
+        silent = values.pop(NONE, 0)
+        for value in list(values):
+            if key == "Cause" and _says(description, value):
+                del values[value]
         if values:
-            title = name
-            different = len(values)
-            if different > 1:
-                title = f"{label.plural} ({different:,})"
-            text = _most_frequent(name, values, len(group), layout.room)
-            fields[name] = _field(title, text, name in WIDE)
-        elif name == "Cause" and not are_alike:
-            fields |= _latest_description(group, layout.room)
+            title = label.singular
+            if len(values) > 1:
+                title = f"{label.plural} ({len(values):,})"
+            text = _counted(key, values, silent, len(group), layout.room)
+            is_short = key not in SENTENCES and len(text) <= MAX_SHORT
+            fields[key] = {"title": title, "value": text, "short": is_short}
     return fields
 
 
-def _field(title: str, text: str, is_wide: bool) -> Json:
-    is_short = not is_wide and len(text) <= MAX_SHORT
-    return {"title": title, "value": text, "short": is_short}
+def _values(group: Group, key: str, layout: Layout) -> Counter[Value]:
+    """What the events say under a label, and how many of them say it, or NONE."""
+    values = Counter(alert.values.get(key, NONE) for alert in group)
+    shown = Counter[Value]()
+    for value, count in values.items():
+        if key == "Client" and len(group) > 1 and value[0] not in layout.shared_names:
+            value = value[:1]
+        if key == "User":
+            value = value[:1]
+        shown[value] += count
+    return shown
 
 
-def _latest_description(group: Group, room: int) -> dict[str, Json]:
-    """The newest event's description, of those that the title could not hold."""
-    title = "Latest description"
-    newest = _newest(group)
-    if not newest.description:
-        return {}
-    text = markup.code(newest.description, room)
-    return {title: _field(title, text, is_wide=True)}
+def _descriptions(group: Group) -> Counter[Value]:
+    """What the events say happened: once where they differ only in what they quote.
+
+    That is `User … attempted 10 consecutive logins` for a hundred users.
+    """
+    descriptions = Counter[Value]()
+    for alike in _split(group, _sentence):
+        different = {alert.description for alert in alike}
+        sentence = []
+        for words in zip(*(text.split(" ") for text in different), strict=False):
+            sentence.append(words[0] if len(set(words)) == 1 else "…")
+        descriptions[(" ".join(sentence),)] += len(alike)
+    return descriptions
 
 
-def _values(group: Group, name: str) -> Counter[Value]:
-    """The different values under a label, and how often each is there."""
-    values = Counter[Value]()
-    for alert in group:
-        if name in alert.values:
-            values[alert.values[name]] += 1
-    return values
+def _says(description: str, cause: Value) -> bool:
+    """Whether a description says a cause already."""
+    text = cause[0].lower()
+    return text.strip(" .!") in description.lower()
 
 
-def _not_said(causes: Counter[Value], description: str) -> Counter[Value]:
-    """The causes that the description, which is the title, does not say already."""
-    said = description.lower()
-    unsaid = Counter[Value]()
-    for value, count in causes.items():
-        cause = value[0].lower()
-        if cause.strip(" .!") not in said:
-            unsaid[value] = count
-    return unsaid
+def _counted(
+    key: str, values: Counter[Value], silent: int, events: int, room: int
+) -> str:
+    """The most frequent values, each with how many of the events say it, unless all do.
 
-
-def _most_frequent(name: str, values: Counter[Value], events: int, room: int) -> str:
-    """The most frequent values, with how often, and then how many others there are.
-
-    A value that all events have needs no count: the title says how many they are.
+    Then come how many more values there are, and how many events say nothing.
     """
     most_frequent = values.most_common(MAX_SHOWN)
-    room = room // len(most_frequent) - len(", ")
+    share = 1 / len(most_frequent)
+    separator = ", "
+    if key in SENTENCES:
+        share = max(share, SENTENCE_SHARE)
+        separator = "\n"
+    room = int(room * share) - len(separator)
+    counted = [(_value(key, value, room), count) for value, count in most_frequent]
+    others = values - Counter(dict(most_frequent))
+    if others:
+        counted.append((f"{len(others):,} more", others.total()))
+    if silent:
+        counted.append(("none", silent))
     texts = []
-    for value, count in most_frequent:
-        text = _value(name, value, room)
-        if 1 < count < events:
+    for text, count in counted:
+        if count < events:
             text += f" ×{count:,}"
         texts.append(text)
-    others = len(values) - len(texts)
-    if others:
-        texts.append(f"{others:,} more")
-    return ", ".join(texts)
+    return separator.join(texts)
 
 
-def _value(name: str, value: Value, room: int) -> str:
+def _value(key: str, value: Value, room: int) -> str:
     """A value as code; as two, which share the room, for a client's name and its id."""
-    if name != "Client":
+    if key != "Client":
         value = (" ".join(value),)
-    spaces = len(value) - 1
-    room = (room - spaces) // len(value)
-    texts = []
-    for text in value:
-        texts.append(markup.code(text, room))
-    return " ".join(texts)
+    room = room // len(value)
+    return " ".join(markup.code(text, room) for text in value)

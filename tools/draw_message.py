@@ -65,8 +65,15 @@ def messages() -> list[Message]:
     ]
     addresses = ["203.0.113.66" if n > 20 else f"198.51.100.{n}" for n in range(143)]
     wrong = {"type": "fp", "description": "Wrong email or password."}
+    signups = [
+        *["The user already exists."] * 30,
+        *["Password is too weak"] * 12,
+        *["Username is not valid"] * 7,
+        "PIN is trivial",
+    ]
     flood = [
         *events(143, **wrong, user_name=users, ip=addresses),
+        *events(50, type="fs", description=signups),
         *events(12, type="limit_wc", description=blocked),
     ]
     return [build_message(router.route(sent).by_channel[""]) for sent in (lone, flood)]
@@ -133,10 +140,13 @@ class Drawing:
                     14,
                 )
             self.y += LINE - 2
-            values = [
-                wrap(field["value"], COLUMN if field["short"] else WHOLE)
-                for field in row
-            ]
+            values = []
+            for field in row:
+                width = COLUMN if field["short"] else WHOLE
+                lines = []
+                for line in field["value"].split("\n"):
+                    lines += wrap(line, width)
+                values.append(lines)
             for line in zip_longest(*values, fillvalue=""):
                 for column, words in enumerate(line):
                     self.text(LEFT + 14 + column * 350, words, f'fill="{TEXT}"', 14)
