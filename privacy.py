@@ -2,73 +2,85 @@
 
 SLACK_FIELDS says what a channel shows. Texts that Auth0 or a user wrote can still name
 somebody, for instance "User (neo@example.com) attempted 10 consecutive logins". So
-without `user` in SLACK_FIELDS this module hides e-mail addresses and telephone numbers
-in them, and without `ip` it hides IP addresses.
+without `user` in SLACK_FIELDS this module hides e-mail addresses, telephone numbers,
+users' ids and the event's own user in them, and without `ip` it hides IP addresses.
 
-Users can type any text, so each pattern reads a text once from left to right: what a
-repeat can take is disjoint from what may follow it, or the repeat is bounded.
+A text is decoded first, so that the patterns see what a person would read. Users can
+type any text, so each pattern reads it once from left to right: what a repeat can take
+is disjoint from what may follow it, or the repeat is bounded.
 """
 
+import html
 import ipaddress
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import replace
-from functools import partial
+from urllib.parse import unquote
 
-from alerts import CUT, FIELDS, Alert
+from alerts import CUT, FIELDS, Alert, Value, clean
 
 MASKED_LABELS = frozenset([*FIELDS["cause"], *FIELDS["subject"]])
 RECIPIENT = "Recipient"  # this label holds nothing but an address or a number
+MASKS = "[user] [email] [phone] [ip] [token]"
+MIN_NAME = 4  # characters; shorter names are words too often
+MAX_DECODED = 3  # times: a URL within a URL within JSON
 
-# Paths and URLs have these characters percent-encoded, and a URL within a URL has them
-# encoded twice: "%40", "%2540". A text can be cut after "%4". JSON within JSON has
-# "\\u0040", and HTML "&#64;".
-_AT = r"(?:@|＠|\\u0040|&\#64;|%(?:25)*4(?:0|\Z))"
-_PLUS = r"(?:\+|\\u002[Bb]|&\#43;|%(?:25)*2[Bb])"
-_COLON = r"(?::|%(?:25)*3[Aa])"
+# With what a user's id begins, before a bar: Auth0's connection strategies, without
+# common words such as `line` (https://auth0.com/docs/api/management/v2/connections).
+PROVIDERS = (
+    "auth0|auth0-adldap|auth0-oidc|ad|adfs|amazon|apple|bitbucket|custom|dropbox"
+    "|facebook|fitbit|github|google-apps|google-oauth2|instagram|linkedin|oauth1|oauth2"
+    "|office365|oidc|okta|paypal|pingfederate|salesforce|samlp|sharepoint|shopify"
+    "|twitter|vkontakte|waad|weibo|windowslive|wordpress|yahoo|yammer|yandex"
+)
+_ESCAPED = re.compile(r"[%&\\＠]")
+_ENTITY = re.compile(r"&#?\w{1,31};")
+_CODE = re.compile(r"(?<![\\%])[\\%]+(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2}))")
+# The end of a text that was cut within an escape.
+_CUT_ESCAPE = re.compile(rf"(?:%[0-9A-Fa-f]|\\u[0-9A-Fa-f]{{0,3}}|&#\w{{0,6}}){CUT}?\Z")
+
+_ID_ENDS = r"""\s"'`<>()\[\]{},;/?&…"""
+# `email|` and `sms|` begin ids too, but also lists: "email|sms|push".
+_USER_ID = re.compile(
+    rf"(?<![\w-])(?:{PROVIDERS}|(?:email|sms)(?=\|\w*\d))"
+    rf"\|[^{_ID_ENDS}]*[^{_ID_ENDS}.:!]"
+)
 
 # An e-mail address may have any letter of any script, so its characters are all but
-# those that stand around addresses in texts, URLs and JSON. Percent-encoded are the
-# bytes of other scripts and ! # $ ' * + - . ^ _
-_DELIMITER = r"""\s%@＠<>()\[\]{}"`,;:=/?&|\\…“”„«»（）「」，：；"""
-_ENCODED = r"%(?:25)*(?:2[1347ABDEabde]|5[EFef]|[89A-Fa-f][0-9A-Fa-f])"
+# those that stand around addresses in texts, URLs and JSON.
+_DELIMITER = r"""\s@<>()\[\]{}"`,;:=/?&|\\…“”„«»（）「」，：；"""
 # A word matches even when no @ follows it: otherwise the search would begin again at
-# its second letter, and a long word would cost the square of its length. The same is
-# why a percent-encoded delimiter matches: no word begins inside it.
+# its second letter, and a long word would cost the square of its length.
 _EMAIL = re.compile(
     rf"""
-    (?: [^'{_DELIMITER}]++ | {_ENCODED} )   # a quote opens a text, not an address
-    (?: [^{_DELIMITER}]++ | {_ENCODED} )*+
-    (?: {_AT} (?P<domain>
-        \[ (?:IPv6:)? [0-9A-Fa-f:.]{{2,45}} \]
-        | (?: \.? (?: [^.'{_DELIMITER}] | {_ENCODED} ) )*+   # without a last dot
+    ://[^\s@/?#:]*@[^\s@/?#:]+[:/]   # who logs in at a host, with a port or a path
+    | [^'{_DELIMITER}][^{_DELIMITER}]*+   # a quote opens a text, not an address
+    (?: @ (?P<domain>
+        \[[0-9A-Za-z:.]+\]
+        | (?: \.?[^.'{_DELIMITER}] )++   # without a last dot
     ) )?
-    | %(?:25)*[2-7][0-9A-Fa-f]
     """,
     re.VERBOSE,
 )
-_MAY_HAVE_AT = re.compile(r"[@＠%]|\\u0040|&#64;")
-_MAY_HAVE_PLUS = re.compile(r"[+%]|\\u002|&#43;")
-# The end of a text that was cut: it may be the beginning of an address.
-_CUT_WORD = re.compile(
-    rf"(?<![^{_DELIMITER}])[^{_DELIMITER}]*[^\W\d_][^{_DELIMITER}]*\Z"
+# What stands behind the @ of a package: "lodash@4.17.21", "express@latest".
+_VERSION = re.compile(
+    r"[~^]?v?[0-9]+(?:\.(?:[0-9]+|x)){0,2}|[~^]?v?[0-9]+(?:\.[0-9]+){2}[-+].+"
+    "|latest|next|alpha|beta|rc|canary|nightly|stable|lts|sha256"
 )
-_VERSION = re.compile(r"v?[0-9]+(?:\.[0-9]+){0,2}")  # as in "lodash@4.17.21"
 
-_BETWEEN_DIGITS = r"(?:[ .()\[\]/\u2010-\u2015-]|%20)*+"
+# A form's + stands for a blank: "+1+(415)+555+0100".
+_BETWEEN_DIGITS = r"(?:[ .()\[\]/\u2010-\u2015-]|(?<=[\d)])\+(?=[\d(]))*+"
 _NEXT_DIGIT = rf"(?! \d\d?:){_BETWEEN_DIGITS}\d"  # the time after a number is not of it
-_PHONE = re.compile(rf"{_PLUS}[(\[]?\d(?:{_NEXT_DIGIT}){{6,14}}(?!\d)")
-_CUT_PHONE = re.compile(rf"{_PLUS}[(\[]?\d(?:{_NEXT_DIGIT}){{0,5}}{_BETWEEN_DIGITS}\Z")
+_PHONE = re.compile(rf"\+[(\[]?(?!0)\d(?:{_NEXT_DIGIT}){{8,14}}(?!\d)")
 
-# An IP address begins after anything but a letter or a digit, or after an encoded
-# character: "ip%3D203.0.113.9". Letters of other scripts may touch it.
-_START = (
-    r"(?:(?<![0-9A-Za-z])|(?<=%[0-9A-Fa-f]{2})|(?<=%25[0-9A-Fa-f]{2})"
-    r"|(?<=\\[nrt])|(?<=\\u00[0-9A-Fa-f]{2}))"
-)
+# An IP address begins after anything but a letter or a digit. Letters of other scripts
+# may touch it, and those of "\n".
+_START = r"(?:(?<![0-9A-Za-z])|(?<=\\[nrt]))"
 _NO_WORD = r"(?![0-9A-Za-z])"
 _HEX = "[0-9A-Fa-f]"
-_FOUR_NUMBERS = r"[0-9]{1,3}(?:\.[0-9]{1,3}){3}"
+# Some write zeros before a number: 203.000.113.009.
+_NUMBER = "0{0,2}(?:25[0-5]|2[0-4][0-9]|1?[0-9]{1,2})"
+_FOUR_NUMBERS = rf"{_NUMBER}(?:\.{_NUMBER}){{3}}"
 _IPV4 = re.compile(rf"{_START}(?<![0-9]\.){_FOUR_NUMBERS}{_NO_WORD}(?!\.[0-9])")
 # `end` matches where no word goes on. `short` is all but the last colon and what
 # follows it: a port, or the rest of a sentence ("2001:db8::1: connection refused").
@@ -77,95 +89,30 @@ _IPV6 = re.compile(
     (?P<open> \[ )?
     {_START}
     (?P<address>
-        (?P<short>
-            (?: {_HEX}{{1,4}} | (?= {_COLON}{_COLON}{_HEX} ) )
-            (?: {_COLON}{_HEX}{{0,4}} )+
-        )
-        {_COLON} (?: {_FOUR_NUMBERS} | {_HEX}{{1,4}} )?
+        (?P<short> (?:{_HEX}{{1,4}})? (?: :{_HEX}{{0,4}} )+ )
+        : (?: {_FOUR_NUMBERS} | {_HEX}{{1,4}} )?
     )
-    (?: %(?:25)?[A-Za-z][0-9A-Za-z]*+ )?   # the zone of fe80::1%eth0
+    (?: %[A-Za-z][0-9A-Za-z]*+ )?   # the zone of fe80::1%eth0
     (?P<end> {_NO_WORD} )?
     (?(open) \] )
     """,
     re.VERBOSE,
 )
-# What is left of an address that was cut: three numbers of four, or three groups and
-# more, but not those of a time ("10:00:05").
-_CUT_IPV4 = re.compile(rf"{_START}(?<![0-9]\.)[0-9]{{1,3}}(?:\.[0-9]{{1,3}}){{2}}\.?\Z")
-_CUT_IPV6 = re.compile(
-    rf"{_START}(?!(?:[0-9]{{1,2}}:){{1,7}}[0-9]{{0,2}}\Z)"
-    rf"{_HEX}{{1,4}}(?:{_COLON}{_HEX}{{0,4}}){{2,7}}\Z"
+# Two words of a program, and no machine: "a::b", "ACE::Bad", "x[1::2]".
+_TWO_WORDS = re.compile(r"(?:\w{1,3}|[A-Za-z]+)::\w*|::[A-Za-z]*")
+
+# The end of a text that was cut may be the beginning of an address or a number.
+_WORD_ENDS = r"""\s"'<>()\[\]{}/=,;"""
+_CUT_WORD = re.compile(
+    rf"(?:\+[0-9 .()\[\]-]*|(?<![^{_WORD_ENDS}])[^{_WORD_ENDS}{CUT}]*){CUT}\Z"
 )
 
 
-def mask_alert(alert: Alert, fields: Collection[str]) -> Alert:
-    """The alert as a channel with these SLACK_FIELDS may show it.
-
-    With `user` and `ip` in the fields this is the very same alert. The values of other
-    labels than causes and subjects stay, because a channel shows them by name only.
-    """
-    shows_user = "user" in fields
-    shows_ip = "ip" in fields
-    if shows_user and shows_ip:
-        return alert
-    values = {}
-    for label, texts in alert.values.items():
-        if label == RECIPIENT and not shows_user:
-            continue
-        if label in MASKED_LABELS:
-            texts = tuple(_mask(text, shows_user, shows_ip) for text in texts)
-        values[label] = texts
-    description = _mask(alert.description, shows_user, shows_ip)
-    return replace(alert, description=description, values=values)
-
-
-def _mask(text: str, shows_user: bool, shows_ip: bool) -> str:
-    # Where a text was cut, an address may be cut too.
-    end = CUT if text.endswith(CUT) else ""
-    text = text.removesuffix(CUT)
-    if not shows_user:
-        text = _mask_contacts(text, is_cut=bool(end))
-    if not shows_ip:
-        text = _mask_ips(text, is_cut=bool(end))
-    if end and not shows_user:
-        text = _CUT_WORD.sub("", text)
-    return text + end
-
-
-def _mask_contacts(text: str, is_cut: bool) -> str:
-    """The text with [email] for e-mail addresses and [phone] for telephone numbers."""
-    if _MAY_HAVE_AT.search(text):
-        text = _EMAIL.sub(partial(_mask_email, is_cut), text)
-    if _MAY_HAVE_PLUS.search(text):
-        text = _PHONE.sub("[phone]", text)
-        if is_cut:
-            text = _CUT_PHONE.sub("[phone]", text)
-    return text
-
-
-def _mask_email(is_cut: bool, match: re.Match[str]) -> str:
+def _mask_email(match: re.Match[str]) -> str:
     domain = match["domain"]
-    if domain is None:
-        return match[0]
-    ends_the_text = match.string[match.end() :] in ("", ".")
-    if not domain and not ends_the_text:
-        return match[0]
-    may_be_cut = is_cut and ends_the_text
-    if _VERSION.fullmatch(domain) and not may_be_cut:
+    if domain is None or _VERSION.fullmatch(domain):
         return match[0]
     return "[email]"
-
-
-def _mask_ips(text: str, is_cut: bool) -> str:
-    """The text with [ip] for IPv4 and IPv6 addresses."""
-    if text.count(":") >= 2 or "%" in text:
-        text = _IPV6.sub(_mask_ipv6, text)
-    if text.count(".") >= 3:
-        text = _IPV4.sub(_mask_ipv4, text)
-    if is_cut:
-        text = _CUT_IPV4.sub("[ip]", text)
-        text = _CUT_IPV6.sub("[ip]", text)
-    return text
 
 
 def _mask_ipv6(match: re.Match[str]) -> str:
@@ -177,18 +124,85 @@ def _mask_ipv6(match: re.Match[str]) -> str:
 
 
 def _is_ipv6(text: str) -> bool:
+    if _TWO_WORDS.fullmatch(text):
+        return False
     try:
-        ipaddress.IPv6Address(re.sub(_COLON, ":", text))
+        ipaddress.IPv6Address(text)
     except ValueError:
         return False
     return True
 
 
-def _mask_ipv4(match: re.Match[str]) -> str:
-    numbers = [int(number) for number in match[0].split(".")]
-    try:
-        # Without the zeros that some write before a number: 203.000.113.009.
-        ipaddress.IPv4Address(".".join(map(str, numbers)))
-    except ValueError:
-        return match[0]
-    return "[ip]"
+# What is hidden: a sign that the text has then, how it looks, and what is shown.
+Kind = tuple[str, re.Pattern[str], str | Callable[[re.Match[str]], str]]
+USERS: list[Kind] = [
+    ("|", _USER_ID, "[user]"),
+    ("@", _EMAIL, _mask_email),
+    ("+", _PHONE, "[phone]"),
+]
+IPS: list[Kind] = [(":", _IPV6, _mask_ipv6), (".", _IPV4, "[ip]")]
+
+
+def mask_alert(alert: Alert, fields: Collection[str]) -> Alert:
+    """The alert as a channel with these SLACK_FIELDS may show it.
+
+    With `user` and `ip` in the fields this is the very same alert. The values of other
+    labels than causes and subjects stay, because a channel shows them by name only.
+    """
+    kinds = []
+    names: Value = ()
+    if "user" not in fields:
+        kinds += USERS
+        names = alert.values.get("User", ())
+    if "ip" not in fields:
+        kinds += IPS
+    if not kinds:
+        return alert
+    values = {}
+    for label, texts in alert.values.items():
+        if label == RECIPIENT and "user" not in fields:
+            continue
+        if label in MASKED_LABELS:
+            texts = tuple(_mask(text, kinds, names) for text in texts)
+        values[label] = texts
+    description = _mask(alert.description, kinds, names)
+    return replace(alert, description=description, values=values)
+
+
+def _mask(text: str, kinds: list[Kind], names: Value) -> str:
+    """The text as it came, or decoded and masked if there is something to hide."""
+    decoded = _decode(text)
+    masked = decoded
+    for sign, pattern, mask in kinds:
+        if sign in masked:
+            masked = pattern.sub(mask, masked)
+    for name in names:
+        masked = _mask_name(masked, name)
+    masked = _CUT_WORD.sub(CUT, masked)
+    if masked == decoded:
+        return text
+    return masked
+
+
+def _decode(text: str) -> str:
+    """The text without the escapes of URLs, HTML and JSON."""
+    if not _ESCAPED.search(text):
+        return text
+    text = text.replace("＠", "@")
+    for _ in range(MAX_DECODED):
+        text = unquote(text)
+        text = _CODE.sub(r"&#x\1\2;", text)
+        text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
+    return clean(_CUT_ESCAPE.sub(CUT, text))
+
+
+def _mask_name(text: str, name: str) -> str:
+    """The text with [user] where the name stands that is not a part of a word."""
+    if len(name) < MIN_NAME or name in MASKS:
+        return text
+    masked, *parts = text.split(name)
+    for part in parts:
+        is_part = masked[-1:].isalnum() or part[:1].isalnum()
+        masked += name if is_part else "[user]"
+        masked += part
+    return masked
