@@ -101,12 +101,15 @@ def _log_settings(settings: Settings) -> None:
     for warning in settings.warnings:
         log.warning(warning)
     for channel in settings.channels:
+        ignore = channel.alert_filter.ignore
         said = {
             "channel": channel.label or None,
             "types": channel.alert_filter.types,
             "fields": ",".join(channel.fields) or "none",
             "digest": channel.digest_seconds,
             "to": "console" if channel.is_console else "webhook",
+            # As it arrived: shells and platforms eat backslashes. Last, for its blanks.
+            "ignore": ignore.pattern if ignore else None,
         }
         log.info(f"alerts {facts(said)}")
 

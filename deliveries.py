@@ -126,7 +126,7 @@ def _what_came(events: EventReader, routed: Routed) -> dict[str, object]:
         "alerts": routed.counts.total(),
         "types": types_of(routed.counts) or None,
         "skipped": events.skipped or None,
-        "ignored": routed.ignored or None,
+        "ignored": types_of(routed.ignored) or None,
     }
 
 

@@ -2,25 +2,33 @@
 
 A channel's filter takes an event by its log type (ALERT_TYPES), unless what the event
 says is silenced (ALERT_IGNORE). The router asks the filters of all channels.
+
+ALERT_IGNORE is searched for in what strangers type, so a search must end in time.
+Python's re says what a pattern means; the package regex, which can stop, searches.
 """
 
 import fnmatch
 import logging
 import re
+import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import lru_cache
-from typing import Any
+from warnings import catch_warnings
+
+import regex
 
 from alerts import MAX_CODE, MAX_KEPT, Alert, read_alert
 from events import Event
-from log_types import NAMES
+from log_types import FAILURES, LIMITS, NAMES
+from privacy import PROVIDERS
 
 MAX_NEW = 100  # log types not in log_types.py that are remembered
-MAX_IN_A_ROW = 3  # repeats without a bound; four take seconds for a hostile text
-MAX_WAYS = 100_000  # in which a repeat may match before we warn of it: about 0.01 s
+MAX_SEARCH = 0.05  # seconds of processor time for one search; most take 0.000005
+MAX_SEARCHES = 1.0  # seconds for those of a delivery, shared by the channels
+SAID_FOR = 3600.0  # seconds until a slow ALERT_IGNORE is named in the log again
 CLOSE = 0.8  # difflib's ratio from which a name is taken for a mistyped one
 GROUPS = ("failure", "limit")  # and the default of ALERT_TYPES
 # The labels of an alert's values that ALERT_IGNORE sees.
@@ -40,27 +48,50 @@ _FAILURE = re.compile(
     r"|refus|abort|expired|timeout|offline|incomplete|unsuccess|_not_"
 )
 _ENTRY = re.compile(r"!?([a-z0-9_*?-]|\[!?[a-z0-9_-]+\])+")
-# A pattern that names none of these sees the title alone.
-_NAMES_WHO = re.compile("(Tenant|Client|User|Connection|IP):")
-
-# An event with all that ALERT_IGNORE can see, for the check at the start.
-SAMPLE = {
-    "tenant_name": "sample",
-    "client_name": "Sample",
-    "user_name": "sample@example.com",
-    "connection": "Sample-Connection",
-    "ip": "192.0.2.1",
+# A pattern that names none of these sees the title alone: `^User:`, `(?i)^(user|ip):`.
+_LABEL = r"(?:\b|\\\w)(Tenant|Client|User|Connection|IP)\b[)\s]*:"
+_NAMES_WHO = re.compile(rf"{_LABEL}|(?is:\(\?[a-z]*i.*{_LABEL})")
+SAMPLE_WHO = (
+    "Tenant: sample\nClient: Sample\nUser: sample@example.com\nConnection: Sample\n"
+    "IP: 192.0.2.1"
+)
+# What is hardly meant as it is written, and what to say of it.
+DOUBTFUL = {
+    r"(?<!\\)\[type:": (
+        r"where [type: stands for one of these letters: write \[type: CODE\]"
+    ),
+    rf"(?<![\w|(])({PROVIDERS})\|\w": (
+        r"where the bar of a user's id means 'or': write \| (auth0\|507f1f77)"
+    ),
+    r"^/.*/[a-z]*$": (
+        "where the slashes are searched for too: leave them out, and write (?i) in"
+        " front for /i"
+    ),
+    r"^(?!\(\?[a-z]*x).*\s#\s": "where the comment is searched for too: leave it out",
+    r"(?<!\\)\{[0-9 <=]*[deis]\b|\[:\^?[a-z]+:\]": (
+        r"where the search allows mistakes or takes a class of letters, unlike Python's"
+        r" re module: write \{ for a brace, and a-z for [:alpha:]"
+    ),
 }
-# A node of a regular expression's syntax tree: its operation, and what that works on.
-Node = tuple[str, Any]
 
 log = logging.getLogger(__name__)
 
 
 @lru_cache(maxsize=1000)
 def group_of(code: str) -> str:
-    """The group of a log type: "failure", "limit", or "" for what went well."""
+    """The group of a log type: "failure", "limit", or "" for neither."""
     code = code.lower()
+    if code in FAILURES:
+        return "failure"
+    if code in LIMITS:
+        return "limit"
+    if code in NAMES:
+        return ""
+    return group_by_spelling(code)
+
+
+def group_by_spelling(code: str) -> str:
+    """The group that a log type's code, in lower case, spells."""
     if _ENDED_WELL.search(code):
         return ""
     if _LIMIT.search(code):
@@ -76,7 +107,8 @@ class AlertFilter:
 
     wanted: list[str]
     unwanted: list[str]
-    ignore: re.Pattern[str] | None = None
+    ignore: regex.Pattern[str] | None = None
+    sees_who: bool = False  # whether `ignore` sees more than the title
 
     @property
     def types(self) -> str:
@@ -90,46 +122,38 @@ class AlertFilter:
             return False
         return _has(self.wanted, code)
 
-    def silences(self, alert: Alert) -> bool:
-        """Whether ALERT_IGNORE matches what it sees of the alert.
-
-        It sees the title, `DESCRIPTION [type: CODE]`. A pattern that names a label, for
-        instance `User:`, also sees a line below it for the tenant and each of WHO that
-        the event has. Other patterns do not, because what a stranger types as his user
-        name must not match them.
-        """
-        if self.ignore is None:
-            return False
-        lines = [alert.title]
-        if _NAMES_WHO.search(self.ignore.pattern):
-            lines += _who(alert)
-        return self.ignore.search("\n".join(lines)) is not None
-
 
 @dataclass
 class Routed:
     """What becomes of the events of a delivery."""
 
-    by_channel: dict[
-        str, list[Alert]
-    ]  # what each takes, without those that take nothing
+    # What each channel takes, without those that take nothing.
+    by_channel: dict[str, list[Alert]]
     # Of the events that at least one filter takes, by log type.
     counts: Counter[str] = field(default_factory=Counter)
     # Those that a filter wants, but that no channel gets, because of ALERT_IGNORE.
-    ignored: int = 0
+    ignored: Counter[str] = field(default_factory=Counter)
 
 
 class Router:
     """Finds the filters that take an event, and remembers how log types were judged."""
 
-    def __init__(self, filters: Mapping[str, AlertFilter]) -> None:
+    def __init__(
+        self,
+        filters: Mapping[str, AlertFilter],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._filters = filters  # by the channels' labels
+        self._clock = clock
+        # Until when a channel's slow pattern is not named again.
+        self._said_until = dict.fromkeys(filters, 0.0)
         # For each log type known or seen: the channels that want it.
         self._wanted_by = {code: self._judge(code) for code in NAMES}
 
     def route(self, events: Iterable[Event]) -> Routed:
         """The alerts among the events, in their order, for each channel."""
         routed = Routed({})
+        left = dict.fromkeys(self._filters, MAX_SEARCHES / len(self._filters))
         for event in events:
             code = event["type"]
             wanted_by = self._wanted_by.get(code)
@@ -140,14 +164,57 @@ class Router:
             alert = read_alert(event, group_of(code[:MAX_CODE]))
             taken = False
             for channel in wanted_by:
-                if not self._filters[channel].silences(alert):
+                if not self._silences(channel, alert, left):
                     routed.by_channel.setdefault(channel, []).append(alert)
                     taken = True
             if taken:
                 routed.counts[alert.code] += 1
             else:
-                routed.ignored += 1
+                routed.ignored[alert.code] += 1
         return routed
+
+    def _silences(self, channel: str, alert: Alert, left: dict[str, float]) -> bool:
+        """Whether a channel's ALERT_IGNORE matches what it sees of the alert.
+
+        It sees the title, `DESCRIPTION [type: CODE]`. A pattern that names a label, for
+        instance `User:`, also sees a line below it for the tenant and each of WHO that
+        the event has. Other patterns do not, because what a stranger types as his user
+        name must not match them.
+
+        `left` has the seconds that each channel may still search. Without any, alerts
+        are shown, because that costs less than an answer that comes too late.
+        """
+        chosen = self._filters[channel]
+        if chosen.ignore is None or left[channel] <= 0:
+            return False
+        lines = [alert.title]
+        if chosen.sees_who:
+            lines += _who(alert)
+        text = "\n".join(lines)
+        found = None
+        started = self._clock()
+        try:
+            # Other threads stand still so long. If they did not, this one would wait up
+            # to 5 ms after each of 10,000 searches until it may go on.
+            found = chosen.ignore.search(text, timeout=MAX_SEARCH, concurrent=False)
+        except TimeoutError:
+            left[channel] = 0
+        left[channel] -= self._clock() - started
+        if left[channel] <= 0:
+            self._warn_of_slow(channel)
+        return bool(found)
+
+    def _warn_of_slow(self, channel: str) -> None:
+        """Say once an hour that a search was stopped."""
+        now = self._clock()
+        if now < self._said_until[channel]:
+            return
+        self._said_until[channel] = now + SAID_FOR
+        whose = f" of channel {channel}" if channel else ""
+        log.warning(
+            f"ALERT_IGNORE{whose} takes too long, so alerts that it silences can be"
+            " shown: write it with fewer repeats, and none inside another"
+        )
 
     def _judge(self, code: str) -> list[str]:
         """The channels that want a log type."""
@@ -167,77 +234,19 @@ class Router:
         return wanted_by
 
 
-def read_filter(
-    types: str = "",
-    ignore: str = "",
-    names: tuple[str, str] = ("ALERT_TYPES", "ALERT_IGNORE"),
-) -> tuple[AlertFilter, list[str]]:
-    """Read ALERT_TYPES and ALERT_IGNORE; both may be empty.
+def read_types(value: str = "") -> tuple[AlertFilter, list[str]]:
+    """Read ALERT_TYPES, which may be empty, and so is the filter's ALERT_IGNORE.
 
-    `names` are the variables' names, for what is said about them. Returns the filter,
-    and warnings of what is allowed but may be a mistake. Raises ValueError for what is
-    malformed, and for a filter that could never take an event.
+    Returns the filter, and warnings of what is allowed but may be a mistake. Raises
+    ValueError for what is malformed, and for a filter that could never take an event.
+    What is said goes on after the variable's name.
     """
-    types_name, ignore_name = names
-    chosen = _read_types(types, types_name)
-    warnings = _unmatched(chosen, types_name)
-    if not any(map(chosen.wants, NAMES)):
-        raise ValueError(
-            f"{types_name} is {types!r}, which matches no log type that Auth0"
-            " documents, so there would never be an alert: give groups (failure,"
-            " limit) or codes such as fp, or leave it empty"
-        )
-    if ignore:
-        pattern, tree = _read_ignore(ignore, ignore_name)
-        chosen = replace(chosen, ignore=pattern)
-        warnings += _check_ignore(chosen, pattern, tree, names)
-    return chosen, warnings
-
-
-def _check_ignore(
-    chosen: AlertFilter, pattern: re.Pattern[str], tree: Any, names: tuple[str, str]
-) -> list[str]:
-    """Warn of what may be a mistake; raise ValueError for what certainly is one."""
-    types_name, ignore_name = names
-    ignore = pattern.pattern
-    nodes = list(_nodes(tree))
-    warnings = []
-    if "[type:" in ignore.replace(r"\[type:", ""):
-        warnings.append(
-            f"{ignore_name} has [type: without a backslash before it, which stands for"
-            r" one of these letters: write \[type: CODE\]"
-        )
-    if not _may_hang(tree, nodes):
-        if _silences_all(chosen, nodes):
-            raise ValueError(
-                f"{ignore_name} is {ignore!r}, which matches every title that"
-                f" {types_name} lets through, or a line that every event has, so there"
-                " would never be an alert: make it match only what you want to silence"
-            )
-        return warnings
-    # It is not tried on samples: a start that hangs would not say why.
-    if pattern.search(""):
-        raise ValueError(
-            f"{ignore_name} is {ignore!r}, which matches even the empty text, and so"
-            " every alert: make it match only what you want to silence"
-        )
-    warnings.append(
-        f"{ignore_name} repeats what can itself match in several ways, as (a+)+ and"
-        " (a|b?)+ do, or has many repeats in a row: a hostile description or user name"
-        " can keep it, and the service, busy for ever; write it with fewer repeats, and"
-        " none inside another"
-    )
-    return warnings
-
-
-def _read_types(types: str, name: str) -> AlertFilter:
-    """The filter that ALERT_TYPES describes."""
     wanted = []
     unwanted = []
-    for entry in re.findall(r"[^,\s]+", types.lower()):
+    for entry in re.findall(r"[^,\s]+", value.lower()):
         if not _ENTRY.fullmatch(entry):
             raise ValueError(
-                f"{name} has the entry {entry!r}: give a comma-separated list of groups"
+                f"has the entry {entry!r}: give a comma-separated list of groups"
                 " (failure, limit), log type codes (fp) and patterns (gd_*); a leading"
                 " ! takes away"
             )
@@ -245,7 +254,64 @@ def _read_types(types: str, name: str) -> AlertFilter:
             unwanted.append(entry[1:])
         else:
             wanted.append(entry)
-    return AlertFilter(wanted or list(GROUPS), unwanted)
+    chosen = AlertFilter(wanted or list(GROUPS), unwanted)
+    warnings = _unmatched(chosen)
+    if not any(map(chosen.wants, NAMES)):
+        raise ValueError(
+            f"is {value!r}, which matches no log type that Auth0 documents, so there"
+            " would never be an alert: give groups (failure, limit) or codes such as"
+            " fp, or leave it empty"
+        )
+    return chosen, warnings
+
+
+def read_ignore(value: str, chosen: AlertFilter) -> tuple[AlertFilter, list[str]]:
+    """Read ALERT_IGNORE, which may be empty, for the filter that ALERT_TYPES chose.
+
+    Returns the filter with it, warnings, and raises ValueError, as read_types does.
+    """
+    if not value:
+        return chosen, []
+    try:
+        with catch_warnings(action="ignore"):  # of what DOUBTFUL says too
+            re.compile(value, re.MULTILINE)
+        pattern = regex.compile(value, regex.VERSION0 | regex.MULTILINE)
+    except (re.error, regex.error, RecursionError, OverflowError) as error:
+        raise ValueError(
+            f"is {value!r}, which is no regular expression ({error}): write it as"
+            r" Python's re module reads it, with \{ for a brace, for instance ^Password"
+            " is too common"
+        ) from None
+    names_who = _NAMES_WHO.search(value)
+    chosen = replace(chosen, ignore=pattern, sees_who=bool(names_who))
+    doubts = _doubts(value)
+    if _silences_all(chosen, pattern):
+        said = (
+            f"is {value!r}, which matches every title tried that ALERT_TYPES lets"
+            " through, or a line that every event has, so there would never be an"
+            " alert: make it match only what you want to silence"
+        )
+        # What is silenced for what it does not say, the samples cannot tell for sure.
+        if not re.search(r"\(\?<?!", value):
+            raise ValueError(said)
+        doubts.append(said)
+    return chosen, doubts
+
+
+def _doubts(ignore: str) -> list[str]:
+    """Warnings of what does something else in ALERT_IGNORE than was probably meant."""
+    doubts = []
+    entries = re.findall(r"[^!^$(),|\s]+", ignore.lower())
+    if entries and NAMES.keys() >= set(entries):
+        types = ",!".join(entries)
+        doubts.append(
+            f"is {ignore!r}, which is searched for in titles: to silence log types,"
+            f" ALERT_TYPES=!{types}"
+        )
+    for looks, said in DOUBTFUL.items():
+        if re.search(looks, ignore):
+            doubts.append(f"is {ignore!r}, {said}")
+    return doubts
 
 
 def _has(entries: list[str], code: str) -> bool:
@@ -288,7 +354,7 @@ def _warn_of_new(code: str, is_alert: bool) -> None:
     )
 
 
-def _unmatched(chosen: AlertFilter, name: str) -> list[str]:
+def _unmatched(chosen: AlertFilter) -> list[str]:
     """Warnings of the entries that match no log type known today.
 
     They may be meant for a later one, or be mistyped. Raises ValueError for what looks
@@ -298,7 +364,7 @@ def _unmatched(chosen: AlertFilter, name: str) -> list[str]:
     for entry in chosen.wanted + chosen.unwanted:
         if entry in GROUPS or fnmatch.filter(NAMES, entry):
             continue
-        said = f"{name} has {entry!r}, which matches no log type known today"
+        said = f"has {entry!r}, which matches no log type known today"
         group = get_close_matches(entry, GROUPS, 1, CLOSE)
         if re.fullmatch("fail(ed)?|errors?", entry):
             group = ["failure"]
@@ -312,87 +378,21 @@ def _unmatched(chosen: AlertFilter, name: str) -> list[str]:
     return warnings
 
 
-def _read_ignore(ignore: str, name: str) -> tuple[re.Pattern[str], Any]:
-    """ALERT_IGNORE compiled, and its syntax tree."""
-    try:
-        pattern = re.compile(ignore, re.MULTILINE)
-        # Python's own parser is not documented, but another one would be wrong sooner.
-        tree = re._parser.parse(ignore, re.MULTILINE)  # type: ignore[attr-defined]
-        return pattern, tree
-    except (re.error, RecursionError, OverflowError) as error:
-        raise ValueError(
-            f"{name} is {ignore!r}, which is no regular expression ({error}): write it"
-            " as Python's re module reads it, for instance ^Password is too common"
-        ) from None
-
-
-def _nodes(part: Any) -> Iterator[Node]:
-    """The nodes in a part of a syntax tree, each before those within it."""
-    if isinstance(part, tuple | list):
-        for inner in part:
-            yield from _nodes(inner)
-    elif hasattr(part, "getwidth"):  # a sequence of nodes
-        for operation, argument in part:
-            yield operation.name, argument
-            yield from _nodes(argument)
-
-
-def _may_hang(tree: Any, nodes: list[Node]) -> bool:
-    """Whether a pattern may try very many ways before it finds that none will do.
-
-    `(a+)+$` splits "aaaa!" in 8 ways, and in twice as many for each letter more. And
-    `.*-.*-.*-.*-.*@` tries each dash of a hundred for each of its own.
-    """
-    if _repeats_in_a_row(tree) > MAX_IN_A_ROW:
-        return True
-    for operation, argument in nodes:
-        if operation in ("MAX_REPEAT", "MIN_REPEAT"):
-            _least, most, repeated = argument
-            if _ways(repeated) ** min(most, MAX_KEPT) > MAX_WAYS:
-                return True
-    return False
-
-
-def _repeats_in_a_row(part: Any) -> int:
-    """How many repeats without a bound stand one after the other in a pattern."""
-    count = 0
-    for operation, argument in part:
-        if operation.name in ("MAX_REPEAT", "MIN_REPEAT"):
-            _least, most, _repeated = argument
-            if most >= MAX_KEPT:
-                count += 1
-        elif operation.name == "SUBPATTERN":
-            count += _repeats_in_a_row(argument[-1])
-        elif operation.name == "BRANCH":
-            count += max(map(_repeats_in_a_row, argument[1]))
-    return count
-
-
-def _ways(part: Any) -> int:
-    """In how many ways, about, a part of a pattern can match: lengths, alternatives."""
-    shortest, longest = part.getwidth()
-    shortest = min(shortest, MAX_KEPT)
-    longest = min(longest, MAX_KEPT)
-    ways: int = longest - shortest + 1
-    for operation, _argument in _nodes(part):
-        if operation == "BRANCH":
-            ways *= 2
-    return ways
-
-
-def _silences_all(chosen: AlertFilter, nodes: list[Node]) -> bool:
+def _silences_all(chosen: AlertFilter, pattern: regex.Pattern[str]) -> bool:
     """Whether ALERT_IGNORE silences the samples of each log type that is wanted.
 
-    One sample has no description; one has some; and one has what the pattern spells,
-    because `^(?!Wrong)` silences all but "Wrong ...", and so not all.
+    Among them is what the pattern spells: `^(?!Wrong)` silences all but "Wrong ...".
     """
-    spelled = ""
-    for operation, argument in nodes:
-        if operation == "LITERAL":
-            spelled += chr(argument)
+    spelled = re.findall(r"(?:\\\W|[\w :@-])+", pattern.pattern)
     for code in filter(chosen.wants, NAMES):
-        for description in ("", "A sample", spelled):
-            sample = {**SAMPLE, "type": code, "description": description}
-            if not chosen.silences(read_alert(sample, "")):
+        for words in (NAMES[code], "?", "?" * MAX_KEPT, *spelled):
+            words = words.replace("\\", "")
+            text = f"{words} [type: {code}]"
+            if chosen.sees_who:
+                text += f"\n{SAMPLE_WHO}\n{words}"
+            try:
+                if not pattern.search(text, timeout=MAX_SEARCH):
+                    return False
+            except TimeoutError:
                 return False
     return True

@@ -21,7 +21,7 @@ from typing import Any
 import requests
 
 from alerts import read_fields
-from filters import CLOSE, AlertFilter, read_filter
+from filters import CLOSE, AlertFilter, read_ignore, read_types
 from logs import LEVELS
 
 # The variables, and what holds for one that is not set or empty.
@@ -281,14 +281,14 @@ def _read_file(path: str) -> Parsed:
 
 def _read_channel(variables: _Variables, name: str, label: str) -> ChannelSettings:
     # What ALERT_IGNORE silences of everything, it silences of any types.
-    chosen = variables.read(_read_types, "ALERT_TYPES", name) or AlertFilter(["*"], [])
+    chosen = variables.read(read_types, "ALERT_TYPES", name) or AlertFilter(["*"], [])
     return ChannelSettings(
         name=name,
         label=label,
         webhook_url=variables.read(_read_webhook_url, "SLACK_WEBHOOK_URL", name)
         or CONSOLE,
         alert_filter=variables.read(
-            lambda value: _read_ignore(value, chosen), "ALERT_IGNORE", name
+            lambda value: read_ignore(value, chosen), "ALERT_IGNORE", name
         ),
         fields=variables.read(_read_fields, "SLACK_FIELDS", name),
         digest_seconds=variables.read(_read_digest, "ALERT_DIGEST_SECONDS", name),
@@ -348,22 +348,6 @@ def _read_token(value: str) -> Parsed:
 
 
 # Until filters.py has these two itself.
-def _read_types(value: str) -> tuple[AlertFilter, list[str]]:
-    try:
-        chosen, warnings = read_filter(value, names=("", ""))
-    except ValueError as error:
-        raise ValueError(str(error).strip()) from None
-    return chosen, [warning.strip() for warning in warnings]
-
-
-def _read_ignore(value: str, chosen: AlertFilter) -> tuple[AlertFilter, list[str]]:
-    try:
-        silent, warnings = read_filter(chosen.types, value, ("ALERT_TYPES", ""))
-    except ValueError as error:
-        raise ValueError(str(error).strip()) from None
-    return silent, [warning.strip() for warning in warnings if warning[0] == " "]
-
-
 def _read_fields(value: str) -> Parsed:
     return read_fields(value), []
 

@@ -201,7 +201,7 @@ def test_ignored_are_the_events_that_no_channel_takes_for_its_pattern(
     noise = event(type="limit_wc", description="Noise")
     assert deliver(two, known, noise, success()).status_code == 200
     log = capsys.readouterr().out
-    assert " events=3 alerts=1 types=limit_wc:1 ignored=1 " in log
+    assert " events=3 alerts=1 types=limit_wc:1 ignored=limit_wc:1 " in log
     assert posted(webhooks, WEBHOOK) == []
 
 

@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 
 import console
-from filters import Router, read_filter
+from filters import Router, read_types
 from message import Message, Purpose, build_message
 from outcome import Verdict
 from tests.events import event
 
-EVERYTHING = Router({"": read_filter("*")[0]})
+EVERYTHING = Router({"": read_types("*")[0]})
 
 
 def message(*events: dict[str, Any], **options: Any) -> Message:

@@ -305,7 +305,8 @@ def test_a_line_per_delivery(
         lines.append(re.sub("ms=[0-9]+", "ms=?", said))
     assert lines == [
         "INFO alerts types=failure,limit"
-        " fields=cause,subject,client,user,connection,ip digest=600 to=webhook",
+        " fields=cause,subject,client,user,connection,ip digest=600 to=webhook"
+        " ignore=^Noise",
         "WARNING delivery skipped=1 items: a log event is a JSON object such as"
         ' {"data": {"type": "fp"}}',
         "INFO message deliveries=1 alerts=1 collected=0 form=full slack=200 ms=?"
@@ -314,7 +315,7 @@ def test_a_line_per_delivery(
         " collected=0 slack=200 ms=?",
         "INFO delivery status=200 events=1 alerts=1 types=fp:1 repeated=1 collected=0"
         " slack=none ms=?",
-        "INFO delivery status=204 events=1 alerts=0 ignored=1 ms=?",
+        "INFO delivery status=204 events=1 alerts=0 ignored=fp:1 ms=?",
         "INFO delivery status=204 events=1 alerts=0 ms=?",
         "WARNING delivery status=400 reason='the body is not JSON: Expecting property"
         " name enclosed in double quotes: line 1 column 2 (char 1)' ms=?",

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import console
 from alerts import DEFAULT_FIELDS, FIELDS, Alert
-from filters import Router, read_filter
+from filters import Router, read_types
 from log_types import NAMES
 from message import (
     MAX_ATTACHMENTS,
@@ -29,7 +29,7 @@ from message import (
 )
 from tests.events import event
 
-EVERYTHING = Router({"": read_filter("*")[0]})
+EVERYTHING = Router({"": read_types("*")[0]})
 LOGS = "https://manage.auth0.com/dashboard/eu/acme/logs/"
 SETTINGS = {"parse": "none", "unfurl_links": False, "unfurl_media": False}
 RED = "#e01e5a"

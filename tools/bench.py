@@ -28,7 +28,7 @@ import requests
 
 from connections import REQUEST_TIMEOUT
 from events import EventReader
-from filters import Router, read_filter
+from filters import Router, read_types
 from message import build_message, encode
 from tests.attackers import (
     ONE_BYTE,
@@ -206,7 +206,7 @@ def formatting() -> Iterator[Row]:
         [event(user_name=f"user{n}") for n in range(FORMATTED_EVENTS)]
     ).encode()
     events = list(EventReader(delivery))
-    router = Router({"": read_filter()[0]})
+    router = Router({"": read_types()[0]})
     seconds = []
     for _ in range(FORMATTING_ROUNDS):
         started = time.perf_counter()
@@ -266,7 +266,7 @@ def _time_alerts(service: Server, stub: StubProcess) -> tuple[list[float], list[
 
 def _message_of(delivery: bytes) -> bytes:
     """The message that the service posts for a delivery."""
-    router = Router({"": read_filter()[0]})
+    router = Router({"": read_types()[0]})
     events = list(EventReader(delivery))
     return encode(build_message(router.route(events).by_channel[""]))
 

@@ -12,7 +12,7 @@ from textwrap import wrap
 from typing import Any
 from xml.sax.saxutils import escape, unescape
 
-from filters import Router, read_filter
+from filters import Router, read_types
 from message import Message, build_message
 
 ROOT = Path(__file__).parent.parent
@@ -48,7 +48,7 @@ def events(count: int, **data: Any) -> list[dict[str, Any]]:
 
 def messages() -> list[Message]:
     """One message for a lone event, and one for a flood."""
-    router = Router({"": read_filter()[0]})
+    router = Router({"": read_types()[0]})
     details = {
         "action_name": "enrich-profile",
         "action_error": {
