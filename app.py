@@ -4,6 +4,7 @@ POST /api/logs    Auth0's deliveries (deliveries.py)
 GET  /healthz     answers `ok`, and touches nothing: for the platform; so does /health
 GET  /status      whether all channels take their messages: for a monitor (health.py)
 flask send-test   posts a sample alert to each channel
+flask dry-run     says which of some events are shown, and how (dry_run.py)
 """
 
 import sys
@@ -26,15 +27,17 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import partial
-from typing import Any
+from typing import Any, BinaryIO
 
+import click
 from flask import Flask, Response, request
 from werkzeug import exceptions as http
 
+import dry_run
 from alerts import read_alert
 from channels import Channels, in_channel
 from deliveries import answer, answer_to_error, has_token, receive
-from events import MAX_BODY
+from events import MAX_BODY, UnreadableDelivery
 from filters import Router
 from health import Health
 from logs import configure, facts
@@ -77,6 +80,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.register_error_handler(http.HTTPException, _answer_to_stray)
     _add_routes(app, channels, settings.token)
     _add_send_test(app, channels)
+    _add_dry_run(app, channels)
     # What worker.py needs in addition to the WSGI application.
     app.extensions["has_token"] = partial(has_token, settings.token)
     app.extensions["channels"] = channels
@@ -178,6 +182,17 @@ def _add_send_test(app: Flask, channels: Channels) -> None:
             print(in_channel(label, said) + ".")
         if failed:
             sys.exit(1)
+
+
+def _add_dry_run(app: Flask, channels: Channels) -> None:
+    @app.cli.command("dry-run")
+    @click.argument("file", type=click.File("rb"), default="-")
+    def dry_run_file(file: BinaryIO) -> None:
+        """Say which of the log events in FILE are shown, and how; or why not."""
+        try:
+            dry_run.run(file.read(), channels.by_label)
+        except UnreadableDelivery as error:
+            sys.exit(f"{error}.")
 
 
 def _answer_to_stray(error: http.HTTPException) -> Response:

@@ -122,6 +122,25 @@ class AlertFilter:
             return False
         return _has(self.wanted, code)
 
+    def ignored_text(self, alert: Alert) -> str | None:
+        """The text by which ALERT_IGNORE silences an alert; None if it does not.
+
+        It sees the title, `DESCRIPTION [type: CODE]`. A pattern that names a label, for
+        instance `User:`, also sees a line below it for the tenant and each of WHO that
+        the event has. Other patterns do not, because what a stranger types as his user
+        name must not match them. Raises TimeoutError.
+        """
+        if self.ignore is None:
+            return None
+        lines = [alert.title]
+        if self.sees_who:
+            lines += _who(alert)
+        text = "\n".join(lines)
+        # Other threads stand still so long. If they did not, this one would wait up to
+        # 5 ms after each of 10,000 searches until it may go on.
+        found = self.ignore.search(text, timeout=MAX_SEARCH, concurrent=False)
+        return found and found[0]
+
 
 @dataclass
 class Routed:
@@ -174,35 +193,23 @@ class Router:
         return routed
 
     def _silences(self, channel: str, alert: Alert, left: dict[str, float]) -> bool:
-        """Whether a channel's ALERT_IGNORE matches what it sees of the alert.
-
-        It sees the title, `DESCRIPTION [type: CODE]`. A pattern that names a label, for
-        instance `User:`, also sees a line below it for the tenant and each of WHO that
-        the event has. Other patterns do not, because what a stranger types as his user
-        name must not match them.
+        """Whether a channel's ALERT_IGNORE silences the alert.
 
         `left` has the seconds that each channel may still search. Without any, alerts
         are shown, because that costs less than an answer that comes too late.
         """
-        chosen = self._filters[channel]
-        if chosen.ignore is None or left[channel] <= 0:
+        if left[channel] <= 0:
             return False
-        lines = [alert.title]
-        if chosen.sees_who:
-            lines += _who(alert)
-        text = "\n".join(lines)
-        found = None
+        ignored = None
         started = self._clock()
         try:
-            # Other threads stand still so long. If they did not, this one would wait up
-            # to 5 ms after each of 10,000 searches until it may go on.
-            found = chosen.ignore.search(text, timeout=MAX_SEARCH, concurrent=False)
+            ignored = self._filters[channel].ignored_text(alert)
         except TimeoutError:
             left[channel] = 0
         left[channel] -= self._clock() - started
         if left[channel] <= 0:
             self._warn_of_slow(channel)
-        return bool(found)
+        return ignored is not None
 
     def _warn_of_slow(self, channel: str) -> None:
         """Say once an hour that a search was stopped."""
