@@ -15,6 +15,7 @@ from pace import INTERVAL
 from tests.virtual_time import VirtualTime
 
 BUDGET = 9.0
+RETRY = max(1.0, INTERVAL)  # seconds from a failure to the next try
 OK = Outcome(Verdict.ACCEPTED, "ok", 200)
 FAILED = Outcome(Verdict.UNAVAILABLE, "Slack failed: HTTP 500", 500)
 MALFORMED = Outcome(Verdict.MALFORMED, "invalid_attachments", 400)

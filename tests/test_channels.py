@@ -17,7 +17,7 @@ import deliveries
 import pace
 from app import create_app
 from digest import BURST
-from outbox import MAX_WAITING
+from outbox import MAX_WAITING, MIN_POST
 from tests import application
 from tests.application import SETTINGS, WEBHOOK
 from tests.events import event, success
@@ -38,7 +38,7 @@ def webhooks(
 ) -> responses.RequestsMock:
     """Slack's webhooks of two channels, which accept every message."""
     monkeypatch.setattr(pace, "INTERVAL", 0.0)
-    monkeypatch.setattr(deliveries, "BUDGET", 1.5)  # seconds: no time for a second try
+    monkeypatch.setattr(deliveries, "BUDGET", MIN_POST + 0.5)  # for one try alone
     webhook.post(SECURITY, body="ok")
     return webhook
 

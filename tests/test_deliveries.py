@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import math
 import re
 import time
 from functools import cache
@@ -20,6 +21,7 @@ from app import create_app
 from deliveries import BUDGET, LARGE_BODY, OUR_SERVERS
 from digest import BURST
 from events import MAX_BODY
+from outbox import MIN_POST
 from tests.application import SETTINGS, TOKEN, WEBHOOK, deliver, posted
 from tests.events import event, success
 
@@ -181,13 +183,16 @@ def test_503_for_a_large_body_whose_turn_does_not_come(client: FlaskClient) -> N
     assert deliver(client, large).status_code == 204  # the turn is over
 
 
+SOON = str(math.ceil(pace.INTERVAL))
+
+
 @pytest.mark.parametrize(
     ("answer", "retry_after", "reason"),
     [
         ({"status": 404, "body": "no_service"}, None, "no_service: the webhook is"),
-        ({"status": 500, "body": ""}, "1", "Slack failed: HTTP 500"),
+        ({"status": 500, "body": ""}, SOON, "Slack failed: HTTP 500"),
         ({"status": 429, "headers": {"Retry-After": "30"}}, "30", "Slack's rate limit"),
-        ({"body": requests.ConnectionError(WEBHOOK)}, "1", "no answer from Slack"),
+        ({"body": requests.ConnectionError(WEBHOOK)}, SOON, "no answer from Slack"),
     ],
 )
 def test_what_slack_does_not_take_is_503(
@@ -198,7 +203,7 @@ def test_what_slack_does_not_take_is_503(
     reason: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(deliveries, "BUDGET", 1.5)  # seconds: no time for a second try
+    monkeypatch.setattr(deliveries, "BUDGET", MIN_POST + 0.5)  # for one try alone
     webhook.replace("POST", WEBHOOK, **answer)
     response = deliver(client, [event()])
     assert response.status_code == 503

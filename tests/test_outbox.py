@@ -16,7 +16,16 @@ from message import Purpose
 from outbox import AFTER_A_BUG, LATE_AFTER, LOST_AFTER, MAX_REMEMBERED
 from outcome import Outcome, Verdict
 from pace import INTERVAL, Trouble
-from tests.outbox_world import BUDGET, FAILED, MALFORMED, NO_SERVICE, OK, World, limited
+from tests.outbox_world import (
+    BUDGET,
+    FAILED,
+    MALFORMED,
+    NO_SERVICE,
+    OK,
+    RETRY,
+    World,
+    limited,
+)
 
 
 def test_what_arrives_meanwhile_goes_out_together_in_its_order() -> None:
@@ -131,9 +140,10 @@ def test_a_post_that_never_ends_is_given_up_and_disturbs_no_other(
     assert world.verdict("too early") is Verdict.UNAVAILABLE
     assert world.answered_at("lost") == start + 5
     assert world.verdict("lost") is late.verdict
-    second = start + INTERVAL
-    third = pytest.approx(second + 8 + INTERVAL)
-    assert world.posts[:3] == [(0, ["1"]), (second, ["3"]), (third, ["4"])]
+    second = start + RETRY
+    third = second + 8 + INTERVAL
+    assert world.starts[:3] == pytest.approx([0, second, third])
+    assert [log_ids for _, log_ids in world.posts[:3]] == [["1"], ["3"], ["4"]]
     assert world.verdict("again") is Verdict.ACCEPTED
     assert world.posted.count("1") == (1 if late is OK else 2)
 
