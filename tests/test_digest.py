@@ -106,13 +106,6 @@ def test_a_day_of_a_known_failure_is_at_most_170_messages(a_minute: float) -> No
     assert 144 <= len(world.posts) <= 170
 
 
-def test_the_first_wait_is_about_40_seconds_as_the_readme_says() -> None:
-    world = stormy()
-    world.arrive(START, "repeat", "a")
-    world.run()
-    assert gaps_after_the_storm(world) == pytest.approx([40], abs=1)
-
-
 @pytest.mark.parametrize(
     ("quiet", "at_once"), [(3 * LONGEST, 3), (5 * LONGEST, 5), (86_400, BURST)]
 )

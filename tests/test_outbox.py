@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 
+import deliveries
 from alerts import Alert
 from message import Purpose
-from outbox import AFTER_A_BUG, LATE_AFTER, LOST_AFTER, MAX_REMEMBERED
+from outbox import AFTER_A_BUG, LATE_AFTER, LOST_AFTER, MAX_REMEMBERED, MIN_POST
 from outcome import Outcome, Verdict
-from pace import INTERVAL, Trouble
+from pace import INTERVAL, LAST_TRY, MAX_PAUSE, Trouble
 from tests.outbox_world import (
     BUDGET,
     FAILED,
@@ -146,6 +147,12 @@ def test_a_post_that_never_ends_is_given_up_and_disturbs_no_other(
     assert [log_ids for _, log_ids in world.posts[:3]] == [["1"], ["3"], ["4"]]
     assert world.verdict("again") is Verdict.ACCEPTED
     assert world.posted.count("1") == (1 if late is OK else 2)
+
+
+def test_the_limits_leave_a_delivery_the_time_for_a_second_post() -> None:
+    assert MAX_PAUSE + 2 * MIN_POST < deliveries.BUDGET  # however long Slack fails
+    assert deliveries.BUDGET < LATE_AFTER < LOST_AFTER
+    assert LAST_TRY > INTERVAL
 
 
 # Slack refuses it.
