@@ -219,7 +219,7 @@ def test_a_redelivery_is_accepted_at_once_and_only_what_is_new_is_posted() -> No
 
 def test_remembers_the_last_log_ids_and_longest_those_that_come_again() -> None:
     world = World()
-    world.arrive(0, "first", "0", "kept")
+    world.arrive(0, "first", "kept", "0")
     world.arrive(5, "kept", "kept")
     world.arrive(10, "many", *range(1, MAX_REMEMBERED))
     world.arrive(15, "remembered", "kept", 1, MAX_REMEMBERED - 1)

@@ -168,7 +168,7 @@ class Model:
         if self.plan.storm:
             for n in range(BURST):
                 self.arrive(now, [f"storm{n}"], "f", False)
-                now += 1.2
+                now += INTERVAL + 0.2
         for arrival in self.plan.arrivals:
             now += arrival.gap + UNLIKE
             new = [f"{len(log_ids) + n}" for n in range(arrival.size)]
