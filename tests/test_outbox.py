@@ -149,6 +149,16 @@ def test_a_post_that_never_ends_is_given_up_and_disturbs_no_other(
     assert world.posted.count("1") == (1 if late is OK else 2)
 
 
+def test_a_given_up_post_that_ends_late_counts_against_slacks_limit() -> None:
+    world = World((OK, LOST_AFTER + 15))
+    world.arrive(0, "lost", "1")
+    world.arrive(LOST_AFTER + 10, "next", "2")
+    world.arrive(LOST_AFTER + 15.5, "after Slack's late answer", "3")
+    world.run()
+    second = LOST_AFTER + 10 + RETRY
+    assert world.starts == pytest.approx([0, second, LOST_AFTER + 15 + INTERVAL])
+
+
 def test_the_limits_leave_a_delivery_the_time_for_a_second_post() -> None:
     assert MAX_PAUSE + 2 * MIN_POST < deliveries.BUDGET  # however long Slack fails
     assert deliveries.BUDGET < LATE_AFTER < LOST_AFTER
