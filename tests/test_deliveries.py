@@ -154,7 +154,10 @@ def test_a_body_is_let_go_before_its_alerts_wait_for_slack(
     assert happened == ["let go", "posted"]
 
 
-def test_503_for_a_large_body_whose_turn_does_not_come(client: FlaskClient) -> None:
+def test_503_for_a_large_body_whose_turn_does_not_come(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    client = create_app(SETTINGS).test_client()
     large = b"[" + b" " * LARGE_BODY + b"]"
     answers: list[Any] = []
 
@@ -178,6 +181,8 @@ def test_503_for_a_large_body_whose_turn_does_not_come(client: FlaskClient) -> N
     assert late.status_code == 503
     assert late.text.startswith("too many large deliveries at once")
     assert late.headers["Retry-After"] == "1"
+    (waited,) = re.findall(r" status=503 .* ms=([0-9]+)\n", capsys.readouterr().out)
+    assert int(waited) >= 1000 * BUDGET
     assert small.status_code == 204  # it waits for no turn
     assert first.status_code == 204
     assert deliver(client, large).status_code == 204  # the turn is over
