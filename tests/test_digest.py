@@ -87,7 +87,7 @@ def test_each_message_more_waits_twice_as_long_and_no_longer_than_the_setting(
 
 def test_an_hour_of_five_a_second_is_twenty_messages_as_the_readme_says() -> None:
     world = World(digest=LONGEST)
-    world.stream((n / 5, 1, "f") for n in range(3600 * 5))
+    world.stream((float(n), 5, "f") for n in range(3600))
     world.run()
     within = [at for at in world.starts if at < 3600]
     assert 15 < len(within) <= 20
