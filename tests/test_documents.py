@@ -13,7 +13,7 @@ import yaml
 
 from alerts import DEFAULT_FIELDS, FIELDS
 from deliveries import BUDGET
-from digest import BURST, FIRST_WAIT, MAX_COLLECTED, SURGE
+from digest import BURST, FIRST_WAIT, HOUR, MAX_COLLECTED, SURGE
 from filters import Router, group_of, read_ignore, read_types
 from log_types import NAMES
 from outbox import MAX_REMEMBERED, MAX_WAITING
@@ -227,6 +227,7 @@ def test_the_documents_tell_the_limits_that_the_code_keeps() -> None:
     longest = int(DEFAULTS["ALERT_DIGEST_SECONDS"])
     first_wait = f"about {longest * FIRST_WAIT:g} seconds"
     assert first_wait in README
+    assert HOUR == 60 * 60  # "an hour", in all of them
     in_words = {10: "ten"}
     for said in (
         first_wait,
