@@ -77,7 +77,6 @@ def test_posts_the_message_as_json(slack: responses.RequestsMock) -> None:
 GONE = "is gone: make a new one in Slack, and set W_X to it"
 COPY = "check W_X: copy it again from Slack"
 NOT_SLACKS = f"may not be Slack's own; {COPY}"
-ADMIN = "ask an admin of your Slack what it does not allow"
 WAIT = "wait; if it stays so, see https://slack-status.com"
 
 
@@ -87,13 +86,11 @@ WAIT = "wait; if it stays so, see https://slack-status.com"
         (200, "ok\n", ACCEPTED, "ok", ""),
         (200, '{"success":true}', ACCEPTED, "ok", ""),
         (200, "", REFUSED, "HTTP 200", NOT_SLACKS),
-        (200, "<html>Welcome</html>", REFUSED, "HTTP 200", NOT_SLACKS),
         (302, "ok", REFUSED, "HTTP 302", NOT_SLACKS),
         (400, "no_text", MALFORMED, "no_text", "please report this as a bug"),
-        (400, "something_new", MALFORMED, "something_new", "please report this as a"),
         (413, "", MALFORMED, "HTTP 413", NOT_SLACKS),
         (403, "<html>Blocked by policy</html>", MALFORMED, "HTTP 403", NOT_SLACKS),
-        (403, "something_new", MALFORMED, "something_new", ADMIN),
+        (403, "something_new", MALFORMED, "something_new", "ask an admin of your Slac"),
         (404, "no_service", REFUSED, "no_service", GONE),
         (404, "something_new", REFUSED, "something_new", COPY),
         (404, f"no such page: {URL}", REFUSED, "HTTP 404", NOT_SLACKS),
@@ -115,8 +112,11 @@ def test_what_an_answer_means_and_what_to_do(
 ) -> None:
     slack.post(URL, status=status, body=body.encode("latin-1", "replace"))
     outcome = post()
-    assert (outcome.verdict, outcome.reason) == (verdict, reason)
-    assert outcome.status == status
+    assert (outcome.verdict, outcome.reason, outcome.status) == (
+        verdict,
+        reason,
+        status,
+    )
     assert advice in outcome.advice
     assert bool(advice) == bool(outcome.advice)
 
@@ -131,7 +131,7 @@ def test_a_word_about_the_webhook_means_the_same_at_any_status(
     assert post() == Outcome(Verdict.REFUSED, word, status, advice=advice)
 
 
-SECONDS = {"30": 30, "90000": MAX_HOLD, "999999999": MAX_HOLD}
+SECONDS = {"30": 30, f"{MAX_HOLD}": MAX_HOLD, "999999999": MAX_HOLD}
 NO_SECONDS = ["0", "9" * 5000, "1.5", "Sun, 06 Nov 9994 08:49:37 GMT", "", "-5", "٣"]
 
 
@@ -142,20 +142,19 @@ def test_says_how_long_slack_wants_to_be_left_alone(
     seconds = SECONDS.get(header)
     slack.post(URL, status=429, headers={"Retry-After": header})
     outcome = post()
-    assert (outcome.verdict, outcome.retry_after) == (UNAVAILABLE, seconds)
-    assert outcome.status == 429
     hold = f", for {seconds} s" if seconds else ""
-    assert outcome.reason == f"Slack's rate limit is reached{hold}"
-    assert "find what else posts through this Slack app" in outcome.advice
+    reason = f"Slack's rate limit is reached{hold}"
+    advice = "wait; if this repeats, find what else posts through this Slack app"
+    assert outcome == Outcome(UNAVAILABLE, reason, 429, seconds, advice)
 
 
 def test_an_answer_that_drips_in_is_no_answer(slack: responses.RequestsMock) -> None:
     slack.post(URL, body="o" * 100)
     clock = Clock(step=ANSWER_TIMEOUT / 5)
     outcome = Webhook(URL, clock=clock).post(MESSAGE)
-    assert outcome.verdict is Verdict.UNAVAILABLE
-    assert (
-        outcome.reason == "no answer from Slack (TimeoutError: its answer has no end)"
+    assert (outcome.verdict, outcome.reason) == (
+        UNAVAILABLE,
+        "no answer from Slack (TimeoutError: its answer has no end)",
     )
     assert clock.now < 3 * ANSWER_TIMEOUT
 
@@ -164,7 +163,7 @@ def test_no_more_of_an_answer_is_read_than_it_needs(
     slack: responses.RequestsMock,
 ) -> None:
     slack.post(URL, body="ok" + " " * MAX_ANSWER + "not for us")
-    assert post().verdict is Verdict.ACCEPTED
+    assert post().verdict is ACCEPTED
 
 
 @pytest.mark.parametrize(
@@ -175,7 +174,7 @@ def test_a_redirect_is_refused_and_its_body_is_not_read(location: str) -> None:
         big = "x" * 20_000_000
         stub.script(Answer(302, big, {"Location": location}))
         outcome = post(stub.url)
-    assert (outcome.verdict, outcome.reason) == (Verdict.REFUSED, "HTTP 302")
+    assert (outcome.verdict, outcome.reason) == (REFUSED, "HTTP 302")
 
 
 def test_no_connection_is_used_that_was_idle_for_long() -> None:
@@ -184,31 +183,19 @@ def test_no_connection_is_used_that_was_idle_for_long() -> None:
         webhook = Webhook(stub.url, clock=clock)
         for idle in (0, MAX_IDLE, MAX_IDLE + 0.1, MAX_IDLE):
             clock.now += idle
-            assert webhook.post(MESSAGE).verdict is Verdict.ACCEPTED
+            assert webhook.post(MESSAGE).verdict is ACCEPTED
     first, second, third, fourth = [post.port for post in stub.posts]
-    assert first == second
-    assert second != third
-    assert third == fourth
+    assert first == second != third == fourth
 
 
 # Connecting that takes long.
 
 
 @pytest.mark.parametrize(
-    ("seconds", "arrives", "says"),
-    [
-        (CONNECT_TIMEOUT, True, ""),
-        (12.2, True, "connecting took 12 s: check DNS, the IPv6 route, and a proxy"),
-        (MAX_CONNECT, True, "connecting took 30 s: check DNS"),
-        (
-            MAX_CONNECT + 1,
-            False,
-            "no answer from Slack (ConnectionError: connecting to",
-        ),
-    ],
+    "seconds", [CONNECT_TIMEOUT, 12.2, MAX_CONNECT, MAX_CONNECT + 1]
 )
 def test_slow_connecting_is_told_and_too_slow_connecting_posts_nothing(
-    monkeypatch: pytest.MonkeyPatch, seconds: float, arrives: bool, says: str
+    monkeypatch: pytest.MonkeyPatch, seconds: float
 ) -> None:
     clock = Clock()
     look_up = socket.getaddrinfo
@@ -217,19 +204,21 @@ def test_slow_connecting_is_told_and_too_slow_connecting_posts_nothing(
         clock.now += seconds
         return look_up(*args)
 
+    took = f"connecting took {seconds:.0f} s"
     with slack_stub() as stub:
         monkeypatch.setattr(socket, "getaddrinfo", look_up_slowly)
         webhook = Webhook(stub.url, clock=clock)
         outcome = webhook.post(MESSAGE)
+        arrives = seconds <= MAX_CONNECT
         assert len(stub.posts) == arrives
         if arrives:
-            assert outcome.verdict is Verdict.ACCEPTED
-            assert outcome.advice.startswith(says)
-            assert bool(outcome.advice) == bool(says)
+            told = f"{took}: check DNS, the IPv6 route, and a proxy if there is one"
+            advice = told if seconds > CONNECT_TIMEOUT else ""
+            assert outcome == Outcome(ACCEPTED, "ok", 200, advice=advice)
             assert webhook.post(MESSAGE).advice == ""  # it is still connected
         else:
-            assert outcome.verdict is Verdict.UNAVAILABLE
-            assert outcome.reason.startswith(says)
+            reason = f"no answer from Slack (ConnectionError: {took})"
+            assert (outcome.verdict, outcome.reason) == (UNAVAILABLE, reason)
 
 
 def test_a_post_that_may_still_arrive_is_not_given_up() -> None:
