@@ -23,7 +23,6 @@ import os
 import re
 import signal
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import partial
@@ -69,7 +68,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
         sys.exit(f"auth0-logs-to-slack cannot start: {error}.")
     configure(settings.log_level, settings.secrets)
     if os.environ.get("WERKZEUG_RUN_MAIN") == "true":
-        settings = _collecting_nothing(settings)
+        log.warning("--debug: the reloader loses what is collected when it ends")
     channels = Channels(settings.channels)
     _log_settings(settings)
 
@@ -86,18 +85,6 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     app.extensions["channels"] = channels
     _stop_with_the_process(channels)
     return app
-
-
-def _collecting_nothing(settings: Settings) -> Settings:
-    """The settings for `flask run --debug`, whose reloader kills this process.
-
-    What is collected would be lost without a word, so everything appears at once.
-    """
-    log.warning("ALERT_DIGEST_SECONDS is 0 while the reloader runs (--debug)")
-    channels = []
-    for channel in settings.channels:
-        channels.append(replace(channel, digest_seconds=0))
-    return replace(settings, channels=tuple(channels))
 
 
 def _log_settings(settings: Settings) -> None:
@@ -176,6 +163,8 @@ def _add_send_test(app: Flask, channels: Channels) -> None:
                 is_console = channels.by_label[label].settings.is_console
                 where = "above" if is_console else "at the channel"
                 said = f"delivered: a sample alert was accepted; look {where}"
+                if outcome.advice:
+                    said += f" ({outcome.advice})"
             else:
                 failed = True
                 said = f"not delivered: {outcome.reason}: {outcome.advice}"
