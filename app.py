@@ -83,6 +83,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     # What worker.py needs in addition to the WSGI application.
     app.extensions["has_token"] = partial(has_token, settings.token)
     app.extensions["channels"] = channels
+    app.extensions["senders"] = len(settings.channels)
     _stop_with_the_process(channels)
     return app
 

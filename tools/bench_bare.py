@@ -6,13 +6,14 @@ from flask import Flask, Response, request
 
 app = Flask(__name__, static_folder=None)
 # What worker.py asks the application for.
-app.extensions["has_token"] = lambda _authorization: True
+app.extensions["has_token"] = lambda authorization: authorization != ""
+app.extensions["senders"] = 0
 
 
 class NoChannels:
     """Nothing is ever collected."""
 
-    def stop(self) -> None:
+    def stop(self, _seconds: float) -> None:
         """Do nothing."""
 
     def close(self, _seconds: float) -> None:
