@@ -304,6 +304,7 @@ class ErrorAnswer(ErrorTask):
         self.request.door.note_refusal(error.code, reason)
         self.status = f"{error.code} {error.reason}"
         self.response_headers.append(("Content-Type", "text/plain; charset=utf-8"))
+        self.response_headers.append(("Cache-Control", "no-store"))
         if error.code == 503:
             self.response_headers.append(("Retry-After", "1"))
         self.set_close_on_finish()
@@ -382,6 +383,7 @@ _TOO_SLOW_ANSWER = (
     "HTTP/1.1 408 Request Timeout\r\n"
     "Connection: close\r\n"
     "Content-Type: text/plain; charset=utf-8\r\n"
+    "Cache-Control: no-store\r\n"
     f"Content-Length: {len(TOO_SLOW) + 1}\r\n"
     f"\r\n{TOO_SLOW}\n"
 ).encode()
