@@ -83,7 +83,6 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     # What worker.py needs in addition to the WSGI application.
     app.extensions["has_token"] = partial(has_token, settings.token)
     app.extensions["channels"] = channels
-    app.extensions["senders"] = len(settings.channels)
     _stop_with_the_process(channels)
     return app
 
@@ -95,13 +94,13 @@ def _log_settings(settings: Settings) -> None:
     for channel in settings.channels:
         ignore = channel.alert_filter.ignore
         said = {
-            "channel": channel.label or None,
+            "channel": channel.label,
             "types": channel.alert_filter.types,
             "fields": ",".join(channel.fields) or "none",
             "digest": channel.digest_seconds,
             "to": "console" if channel.is_console else "webhook",
             # As it arrived: shells and platforms eat backslashes. Last, for its blanks.
-            "ignore": ignore.pattern if ignore else None,
+            "ignore": ignore and ignore.pattern,
         }
         log.info(f"alerts {facts(said)}")
 

@@ -123,9 +123,9 @@ def _what_came(events: EventReader, routed: Routed) -> dict[str, object]:
     return {
         "events": events.read,
         "alerts": routed.counts.total(),
-        "types": types_of(routed.counts) or None,
+        "types": types_of(routed.counts),
         "skipped": events.skipped or None,
-        "ignored": types_of(routed.ignored) or None,
+        "ignored": types_of(routed.ignored),
     }
 
 

@@ -188,7 +188,7 @@ class Outbox:
             said = {
                 "lost": f"{len(some)} of {len(lost)}",
                 "types": types_of(Counter(alert.code for alert in some)),
-                "channel": self._label or None,
+                "channel": self._label,
                 "log_ids": ",".join(_log_ids(some)),
             }
             log.error(f"digest {facts(said)}")
@@ -370,10 +370,10 @@ class Outbox:
             "ms": round((now - batch.started) * 1000),
             "outcome": outcome.verdict.value,
             "types": types_of(batch.counts),
-            "channel": self._label or None,
+            "channel": self._label,
             "outage": outage,
-            "reason": None if accepted else repr(outcome.reason),
-            "advice": repr(outcome.advice) if outcome.advice else None,
+            "reason": "" if accepted else repr(outcome.reason),
+            "advice": outcome.advice and repr(outcome.advice),
         }
         level = logging.INFO
         if outcome.verdict is Verdict.UNAVAILABLE:

@@ -127,7 +127,7 @@ class WaitressWorker(Worker):
 
     def open_servers(self) -> list[Any]:
         """Waitress's servers; ends the process if it may not have all its threads."""
-        threads = THREADS + self.wsgi.extensions["senders"]
+        threads = THREADS + len(self.channels.by_label)
         try:
             return [self.open_server(one.sock, threads) for one in self.sockets]
         except RuntimeError:  # from threading: it says no more

@@ -7,11 +7,12 @@ from flask import Flask, Response, request
 app = Flask(__name__, static_folder=None)
 # What worker.py asks the application for.
 app.extensions["has_token"] = lambda authorization: authorization != ""
-app.extensions["senders"] = 0
 
 
 class NoChannels:
     """Nothing is ever collected."""
+
+    by_label: tuple[()] = ()
 
     def stop(self, _seconds: float) -> None:
         """Do nothing."""
