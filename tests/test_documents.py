@@ -114,7 +114,7 @@ def test_the_examples_of_alert_ignore(
 
 def test_the_example_of_what_administrators_do() -> None:
     types, ignore = re.findall(
-        r"^    ALERT_TYPES=(.*,sapi)\n    ALERT_IGNORE=(.*)$", SETTINGS, re.M
+        r"^    ALERT_TYPES='(.*,sapi)'\n    ALERT_IGNORE='(.*)'$", SETTINGS, re.M
     )[0]
     chosen, warnings = read_ignore(ignore, read_types(types)[0])
     assert not warnings

@@ -124,7 +124,7 @@ def test_the_development_server_says_where_it_listens_and_what_to_do(
     werkzeug.error("what goes wrong")
     first, second = capsys.readouterr().out.splitlines()
     assert first.endswith(
-        " INFO listening on http://127.0.0.1:3000: send it the README's curl; Ctrl-C"
-        " stops it"
+        " INFO listening on http://127.0.0.1:3000: send the README's curl to port 3000;"
+        " Ctrl-C stops it"
     )
     assert second.endswith(" ERROR what goes wrong")

@@ -13,6 +13,7 @@ from alerts import Alert
 from digest import Digest
 from message import Message, Purpose
 from outbox import (
+    LATE,
     LATE_AFTER,
     LOST_AFTER,
     MAX_REMEMBERED,
@@ -553,7 +554,7 @@ def test_a_post_without_an_answer_is_a_failure_from_its_start() -> None:
     world.arrive(0, "a", "1")
     world.at_once(ask)
     world.run()
-    assert failing == [None, Trouble(0, "Slack has not answered yet"), None]
+    assert failing == [None, Trouble(0, LATE), None]
 
 
 def test_an_outage_is_logged_when_it_begins_and_changes_and_when_it_is_over(
@@ -614,16 +615,6 @@ def test_a_slow_slack_is_not_doubled() -> None:
     assert world.posted == ["1"]
     assert world.outcome("attempt 0").reason == "Slack has not answered yet"
     assert world.verdict("attempt 1") is Verdict.ACCEPTED
-
-
-def test_a_delivery_says_what_it_waited_for() -> None:
-    world = World(seconds=8.5)
-    world.arrive(0.0, "first", "1")
-    world.arrive(0.1, "second", "2")
-    world.run()
-    assert world.outcome("second").reason == (
-        "Slack has not answered the message before this one yet"
-    )
 
 
 def test_a_post_with_as_many_deliveries_as_may_wait_is_given_up_too() -> None:
