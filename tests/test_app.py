@@ -3,17 +3,16 @@
 Deliveries are in test_deliveries.py.
 """
 
-import io
 import json
 import re
 from typing import Any
-from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
 import pytest
 import requests
 import responses
 from flask.testing import FlaskClient
+from werkzeug.test import create_environ, run_wsgi_app
 
 import pace
 from app import create_app
@@ -145,30 +144,18 @@ def test_every_answer_is_wsgi_and_http(
 ) -> None:
     """wsgiref.validate raises AssertionError, as for a 204 with a Content-Type."""
     webhook.replace("POST", WEBHOOK, **slack_says)
-    data = b"" if body is None else json.dumps(body).encode()
-    environ: dict[str, Any] = {
-        "REQUEST_METHOD": method,
-        "SCRIPT_NAME": "",
-        "PATH_INFO": path,
-        "QUERY_STRING": "",
-        "CONTENT_LENGTH": str(len(data)),
-        "wsgi.input": io.BytesIO(data),
-        "HTTP_AUTHORIZATION": TOKEN if body is not None else "wrong",
-    }
-    setup_testing_defaults(environ)
-    answered = []
-
-    def start_response(line: str, headers: list[tuple[str, str]], *_: Any) -> Any:
-        answered.append((int(line.split()[0]), dict(headers)))
-        return lambda _data: None
-
-    result = validator(create_app(SETTINGS))(environ, start_response)
-    content = b"".join(result)
-    result.close()  # type: ignore[attr-defined]
-    ((code, headers),) = answered
-    assert code == status
-    assert ("Content-Type" in headers) == (code != 204)
-    assert content.count(b"\n") == (method != "HEAD" and code != 204)
+    environ = create_environ(
+        path,
+        method=method,
+        data=None if body is None else json.dumps(body),
+        headers={"Authorization": TOKEN if body is not None else "wrong"},
+    )
+    app = validator(create_app(SETTINGS))
+    answer, status_line, headers = run_wsgi_app(app, environ, buffered=True)
+    assert status_line.startswith(f"{status} ")
+    assert ("Content-Type" in headers) == (status != 204)
+    has_line = method != "HEAD" and status != 204
+    assert b"".join(answer).count(b"\n") == has_line
 
 
 # Start-up.

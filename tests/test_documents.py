@@ -200,14 +200,6 @@ def test_the_picture_shows_what_the_code_makes() -> None:
     assert (ROOT / "docs" / "message.svg").read_text() == draw()
 
 
-def test_the_example_has_what_must_be_set() -> None:
-    example = (ROOT / ".env.example").read_text()
-    assert set(re.findall(r"^([A-Z0-9_]+)=", example, re.M)) == {
-        "SLACK_WEBHOOK_URL",
-        "AUTH0_LOG_STREAM_TOKEN",
-    }
-
-
 def test_dokku_goes_on_using_the_procfile() -> None:
     assert not (ROOT / "Dockerfile").exists()
 

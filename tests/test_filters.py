@@ -233,8 +233,6 @@ LOGIN = {
     "ip": "203.0.113.9",
 }
 BARE = dict.fromkeys(LOGIN, "") | {"type": "fp"}
-REFRESH = r"^Unknown or invalid refresh token.*\[type: ferrt\]$"
-UNKNOWN = "Unknown or invalid refresh token"
 
 
 @pytest.mark.parametrize(
@@ -244,22 +242,17 @@ UNKNOWN = "Unknown or invalid refresh token"
         ("Password is too", {"description": "The Password is too common."}, True),
         ("Password is too", {"description": "password is too common"}, False),
         ("Password is too", {"description": None}, False),
-        (REFRESH, {"type": "ferrt", "description": UNKNOWN}, True),
-        (REFRESH, {"type": "ferrt", "description": UNKNOWN + "x" * 5000}, True),
-        (REFRESH, {"type": "fertft", "description": UNKNOWN}, False),
+        (r"^Unknown x+… \[type: fp\]$", {"description": "Unknown " + "x" * 900}, True),
         (r"^Failed Signup \[type: fs\]$", {"type": "fs", "description": ""}, True),
         (r"^<b> & co \[type: fp\]$", {"description": "<b> & co"}, True),
         ("^$|x", {"description": ""}, False),
         # The lines, for a pattern that names one of them.
         ("^Tenant: acme-dev$", {}, True),
         ("^Client: Default App aI61", {}, True),
-        (r"^User: probe@example\.com$", {}, True),
         ("^(User|Client): Default", {}, True),
         (r"^(?:User|IP): 203\.", {}, True),
         ("(?i)^user: PROBE", {}, True),
         ("^(?i:user): PROBE", {"user_name": "PROBE"}, True),
-        (r"(?s)\[type: fp\].*^Client: Default", {}, True),
-        (r"(?s)\[type: fu\].*^Client: Default", {}, False),
         (r"\[type: fp\]\nTenant: .*\nClient: .*\nUser: .*\nConn.*\nIP: 203", {}, True),
         ("Tenant:|Client:|User:|Connection:|IP: (?!::1)", BARE, False),
         # No other sees them: a stranger can type what stands there.
