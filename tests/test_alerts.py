@@ -47,7 +47,6 @@ CODES = {"failure_details": {"errorCode": "e"}, "provider_error": {"errorCode": 
         ({"error": {"message": "a", "type": "b"}, "errorMsg": "c"}, "a"),
         ({"error": {"message": ""}, "errorMsg": "c", "reason": "d"}, "c"),
         ({"error": {**NAMELESS, "oauthError": "o", "detail": "d"}}, "d"),
-        ({"error": {**NAMELESS, "oauthError": "o"}}, "o"),
         ({"error": {"payload": {"message": "p"}, "oauthError": "o"}}, "p"),
         ({"error": NAMELESS}, "ti"),
         ({"error": {"type": "t", "code": "c"}}, "t"),
@@ -65,6 +64,13 @@ CODES = {"failure_details": {"errorCode": "e"}, "provider_error": {"errorCode": 
         ({"response": {"statusCode": 400}}, "400"),
         ({"response": {"statusCode": 399}}, None),
         ({"response": {"statusCode": "204", "body": {"message": "why"}}}, "why"),
+        (
+            {"response": {"statusCode": 404, "body": {"message": "m", "error": "e"}}},
+            "m",
+        ),
+        ({"response": {"statusCode": 404, "body": {"error": "e"}}}, "e"),
+        ({"response": {"body": [{"message": "Too short"}, "Too long"]}}, "Too short"),
+        ({"response": {"statusCode": 404, "body": "Not Found"}}, "Not Found"),
         ({"error": 204}, "204"),
         ("all of it is a text", "all of it is a text"),
         (["some", "texts"], "some, texts"),
@@ -79,25 +85,6 @@ CODES = {"failure_details": {"errorCode": "e"}, "provider_error": {"errorCode": 
 )
 def test_the_cause(details: Any, cause: str | None) -> None:
     assert value("Cause", details=details) == (cause and (cause,))
-
-
-@pytest.mark.parametrize(
-    ("body", "cause"),
-    [
-        ({"message": "No such user", "error": "Not Found"}, "No such user"),
-        ({"error": "Not Found", "statusCode": 404}, "Not Found"),
-        ([{"message": "Too short"}, {"message": "Too long"}], "Too short"),
-        ("Not Found", "Not Found"),
-        (None, "403"),
-    ],
-)
-def test_a_failure_of_the_management_api_says_why(body: Any, cause: str) -> None:
-    details = {
-        "request": {"method": "post", "path": "/api/v2/users"},
-        "response": {"statusCode": 403, "body": body},
-    }
-    assert value("Cause", details=details) == (cause,)
-    assert value("Request", details=details) == ("post", "/api/v2/users")
 
 
 # The alert types that have a public schema, and in it the fields beyond the common
@@ -151,7 +138,6 @@ def test_each_type_says_why_and_about_whom_wherever_there_is_something(
     [
         ("Client", {"client_name": "App", "client_id": "id"}, ("App", "id")),
         ("Client", {"client_name": "", "client_id": "id"}, ("id",)),
-        ("Client", {"client_name": None, "client_id": ""}, None),
         ("Client", {"client_id": "id", "details": {"qs": {"client_id": "q"}}}, ("id",)),
         ("User", {"user_name": "neo", "user_id": "auth0|1"}, ("neo",)),
         ("User", {"user_id": "1", "details": {"body": {"email": "typed"}}}, ("1",)),
@@ -159,11 +145,10 @@ def test_each_type_says_why_and_about_whom_wherever_there_is_something(
         ("User", {"details": {"body": {"email": "neo@a.example"}}}, ("neo@a.example",)),
         ("IP", {"ip": ["10.0.0.1", "10.0.0.2"]}, ("10.0.0.1, 10.0.0.2",)),
         ("IP", {"ip": {"a": 1}, "client_ip": "10.0.0.3"}, ("10.0.0.3",)),
-        ("IP", {"ip": []}, None),
         ("Organization", {"organization_name": "a", "organization_id": "o"}, ("a",)),
         ("Location", {"location_info": {"country_code": "NO"}}, ("NO",)),
         ("Location", {"location_info": "Oslo"}, None),
-        ("Log ID", {"log_id": "900"}, ("900",)),
+        ("Request", {"details": {"request": {"method": "a", "path": "b"}}}, ("a", "b")),
         ("Request", {"details": {"request": {"backchannel_logout_uri": "u"}}}, ("u",)),
         ("Rate limit", {"details": {"limit": {"bucket": "b", "size": 5}}}, ("b",)),
         ("Action", {"details": {"action_id": "i", "action_name": "n"}}, ("n",)),
@@ -330,7 +315,6 @@ TOKEN = f"{HEADER}.eyJzdWIiOiJuZW8ifQ.c2ln-bmF0_dXJl"
         (f"https://a/%3Ferror%3D{TOKEN}", "https://a/%3Ferror%3D[token]"),
         (f"Bearer {TOKEN}, {TOKEN}", "Bearer [token], [token]"),
         (TOKEN.replace("hbG", "hb\u200bG"), "[token]"),
-        (f"{HEADER}.eyJzdWIi", "[token]"),
         (f"{HEADER}.", "[token]"),
         (f"{HEADER}..AAAA.BBBB.CCCC", "[token]"),  # encrypted
         ("x" * (MAX_KEPT - 25) + f" {TOKEN}", "x" * (MAX_KEPT - 25) + " [token]"),
@@ -371,7 +355,6 @@ def test_a_code_has_nothing_that_does_anything(log_type: str, code: str) -> None
         ("", DEFAULT_FIELDS),
         (" , ", DEFAULT_FIELDS),
         ("none", ()),
-        ("ip", ("ip",)),
         ("log_id, Client,ip,client", ("log_id", "client", "ip")),
         (",".join(FIELDS), tuple(FIELDS)),
     ],

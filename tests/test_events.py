@@ -121,11 +121,9 @@ TOO_MANY_ITEMS = f"the body holds over {MAX_ITEMS} items"
         (b" \r\n\t", "the body is empty; send Auth0 log events as JSON"),
         (b"event", "the body is not JSON: Expecting value: line 1 column 1 (char 0)"),
         (b"\xff\xfe[\x00]\x00", "the body is not JSON"),
-        (b"[event]", "the body is not JSON: Expecting value"),
         (b'[{"data"', "the body is not JSON"),
         (b"5", "none of the 1 item(s) in the body is a log event"),
         (b'{"logs": 1}', "none of the 1 item(s)"),
-        (b'{"data": {}}', "none of the 1 item(s)"),
         (b'{"data": {"type": 5}}', "none of the 1 item(s)"),
         (b"{}\n5\n", "none of the 2 item(s) in the body is a log event"),
         (b'{"data": {"type": "f"}}\n' + b"x\n" * MAX_ITEMS, TOO_MANY_ITEMS),
@@ -241,11 +239,8 @@ def test_an_event_that_is_too_much_is_not_to_be_sent_again(
 ) -> None:
     body = form.format(TOO_MUCH[item], TOO_MUCH[item])
     assert read(body) == ([], form.count("{"))
-
-
-def test_what_is_no_event_beside_one_that_is_too_much_is_to_be_sent_again() -> None:
     with pytest.raises(UnreadableDelivery, match=r"none of the 2 item\(s\)"):
-        read(f"[{DIGITS}, 5]")
+        read(f"[{TOO_MUCH[item]}, 5]")  # this is, for what is no event
 
 
 @given(st.lists(st.sampled_from([FIRST, "x", "5", DIGITS, '"]"']), min_size=1))
@@ -340,7 +335,6 @@ def test_a_body_of_brackets_is_not_searched_for_ever(
         (b'"first", "description": "second"', "second"),
         (b"NaN", None),
         (b"-Infinity", None),
-        (b"1e999", float("inf")),
         (b"null", None),
     ],
 )

