@@ -64,21 +64,16 @@ CODES = {"failure_details": {"errorCode": "e"}, "provider_error": {"errorCode": 
         ({"response": {"statusCode": 400}}, "400"),
         ({"response": {"statusCode": 399}}, None),
         ({"response": {"statusCode": "204", "body": {"message": "why"}}}, "why"),
-        (
-            {"response": {"statusCode": 404, "body": {"message": "m", "error": "e"}}},
-            "m",
-        ),
+        ({"response": {"body": {"message": "m", "error": "e"}}}, "m"),
         ({"response": {"statusCode": 404, "body": {"error": "e"}}}, "e"),
         ({"response": {"body": [{"message": "Too short"}, "Too long"]}}, "Too short"),
         ({"response": {"statusCode": 404, "body": "Not Found"}}, "Not Found"),
         ({"error": 204}, "204"),
         ("all of it is a text", "all of it is a text"),
-        (["some", "texts"], "some, texts"),
         ([{"error": "in a list"}], "in a list"),
         ({"error": {"message": {"message": "nested otherwise"}}}, None),
         ({"error": ["a", {"b": 1}, ["c"]]}, "a"),
         ({"prompts": [{"error": "of a step"}]}, None),
-        ([[]], None),
         (None, None),
         (0, "0"),
     ],
@@ -114,15 +109,11 @@ def filled_in(schema: str) -> dict[str, Any]:
     return event
 
 
-def test_the_schemas_are_of_known_types() -> None:
-    assert SCHEMAS
-    assert set(SCHEMAS) <= set(NAMES)
-
-
 @pytest.mark.parametrize("code", SCHEMAS)
 def test_each_type_says_why_and_about_whom_wherever_there_is_something(
     code: str,
 ) -> None:
+    assert code in NAMES
     values = alert(**filled_in(SCHEMAS[code]), type=code).values
     says_why = re.search(r"error|reason|response|desc|title|s\.details", SCHEMAS[code])
     assert ("Cause" in values) == bool(says_why)
@@ -189,30 +180,23 @@ def test_an_alert_keeps_no_more_of_an_event_than_a_message_shows() -> None:
 
 # Where to look next, and when.
 
+EU = {"environment_name": "prod-eu-2"}
 DASHBOARD = "dashboard/eu/acme/logs/1"
 
 
 @pytest.mark.parametrize(
     ("data", "link"),
     [
-        ({"tenant_name": "acme", "environment_name": "prod-eu-2"}, DASHBOARD),
+        ({"tenant_name": "acme", **EU}, DASHBOARD),
         ({"tenant_name": "acme", "hostname": "acme.eu.auth0.com"}, DASHBOARD),
         ({"hostname": "ACME.eu.auth0.com"}, DASHBOARD),
         ({"hostname": "acme-2.auth0.com"}, "dashboard/us/acme-2/logs/1"),
         ({"hostname": "login.acme.example"}, "#/logs/1"),
-        ({"tenant_name": "acme", "hostname": "login.acme.example"}, "#/logs/1"),
         ({"tenant_name": "acme", "hostname": "other.eu.auth0.com"}, "#/logs/1"),
         ({"tenant_name": "acme", "environment_name": "layer0"}, "#/logs/1"),
-        ({"tenant_name": "a/../b", "environment_name": "prod-eu-1"}, "#/logs/1"),
+        ({"tenant_name": "a/../b", **EU}, "#/logs/1"),
         ({"hostname": ["acme.auth0.com"] * 2}, ""),
-        (  # a private cloud
-            {
-                "tenant_name": "auth",
-                "environment_name": "prod-eu-1",
-                "hostname": "auth.space.auth0.com",
-            },
-            "",
-        ),
+        ({"tenant_name": "a", **EU, "hostname": "a.space.auth0.com"}, ""),  # private
         ({"hostname": "x.evil.example/.auth0.com"}, ""),
         ({}, "#/logs/1"),
         ({"log_id": "a/b?c#d<&"}, "#/logs/a%2Fb%3Fc%23d%3C%26"),
@@ -247,7 +231,6 @@ def test_an_id_is_taken_as_it_is_or_not_at_all(log_id: object) -> None:
         ("1969-12-31T23:59:59Z", None),
         ("2100-01-01T00:00:00Z", None),
         (1795341605, None),
-        (None, None),
     ],
 )
 def test_time(date: object, ts: int | None) -> None:

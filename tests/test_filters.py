@@ -27,11 +27,6 @@ def chosen(types: str = "", ignore: str = "") -> AlertFilter:
     return read_ignore(ignore, read_types(types)[0])[0]
 
 
-def doubts(ignore: str, types: str = "") -> list[str]:
-    """The warnings of an ALERT_IGNORE."""
-    return read_ignore(ignore, read_types(types)[0])[1]
-
-
 def alerts(events: list[Event], types: str = "", ignore: str = "") -> list[Alert]:
     """The alerts among the events under one filter."""
     routed = Router({"": chosen(types, ignore)}).route(events)
@@ -51,19 +46,17 @@ def test_the_rule_by_spelling_agrees_with_the_table() -> None:
         assert {code for code in codes if group_of(code) != group} == set()
 
 
-NEW_CODES = {
-    "failure": "passkey_enrollment_failed fapp fe2e failed_device_posture_check"
-    " gd_send_whatsapp_failure token_vault_access_error consent_rejected login_denied"
-    " invitation_expired export_aborted device_flow_canceled ldap_agent_offline"
-    " signup_unsuccessful organization_not_found import_not_completed payment_declined"
-    " token_exchange_success_failed success_page_error",
-    "limit": "limit_organizations sms_rate_limit_exceeded mfa_pwd_leak quota_exhausted"
-    " too_many_sessions account_blocked brute_force_detected login_throttled"
-    " account_lockout account_locked bot_detected",
+NEW_CODES = {  # each for something in the rule that no code in the table spells
+    "failure": "fapp fe2e login_denied payment_declined device_flow_canceled"
+    " export_aborted invitation_expired ldap_agent_offline signup_unsuccessful"
+    " organization_not_found import_incomplete login_refused token_invalid api_timeout"
+    " token_exchange_success_failed import_not_completed success_page_error",
+    "limit": "login_throttled account_blocked account_lockout account_locked"
+    " brute_force_detected bot_detected size_exceeded over_quota pool_exhausted"
+    " data_breach replay_attack suspicious_ip",
     "": "agents_execution_completed forms_rendering_succeeded federation spk"
     " federation_sync_started account_unlocked account_unblocked failover_completed"
-    " failed_logins_report_succeeded flows_vault_created rate_limit_reset_completed"
-    " kms_rotation_success gd_start_something feature_flag_changed",
+    " failed_logins_report_succeeded rate_limit_reset_completed feature_flag_changed",
 }
 
 
@@ -116,7 +109,6 @@ def test_alert_types(types: str, expected: set[str]) -> None:
         ("new_*,fp", "New_Thing_Created", True),
         ("!new_*", "new_thing_failed", False),
         ("!limit", "new_limit", False),
-        ("limit", "New_Limit", True),
         ("f*,*_a*_b*_c*", "_succe" * 200_000 + "!", False),
         ("", "failed_" * 200_000, True),
     ],
@@ -307,7 +299,6 @@ def test_an_expression_that_matches_everything_is_an_error(
         ("fp", "ALERT_TYPES=!fp"),
         ("^(FP, !fu)$", "ALERT_TYPES=!fp,!fu"),
         ("^User: auth0|507f1f77", r"write \|"),
-        ("^User: google-oauth2|1039", r"write \|"),
         ("/^Failed Logout/i", "(?i)"),
         ("^Failed Logout # a comment", "leave it out"),
         ("^Failed Logout [type: flo]$", r"write \[type: CODE\]"),
@@ -331,7 +322,7 @@ def test_an_expression_that_matches_everything_is_an_error(
 def test_warns_of_what_does_something_else_than_was_typed(
     ignore: str, said: str
 ) -> None:
-    warnings = doubts(ignore)
+    _, warnings = read_ignore(ignore, chosen())
     assert bool(warnings) == bool(said)
     for warning in warnings:
         assert warning.startswith(f"is {ignore!r}, ")

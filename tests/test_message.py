@@ -455,9 +455,9 @@ def types(*events: dict[str, Any], **options: Any) -> list[str]:
     ],
 )
 def test_descriptions_that_differ_in_what_they_quote_are_one(description: str) -> None:
-    many = [event(type="f", description=description.format(word)) for word in "abcd"]
+    many = [event(type="f", description=description.format(word)) for word in "abcdef"]
     sentence = re.sub(r"\S*{}\S*", "…", description)
-    assert grouped(*many) == [f"{sentence} [type: f] ×4"]
+    assert grouped(*many) == [f"{sentence} [type: f] ×6"]
 
 
 def test_three_events_are_listed_and_four_are_grouped() -> None:
@@ -495,7 +495,9 @@ def test_types_are_grouped_more_coarsely_before_one_of_them_is_hidden(
     some = [event(type="fp", client_id=client) for client in "aab"]
     some[0]["data"]["description"] = "Another"
     many = [event(type=f"f{n}") for n in range(MAX_ATTACHMENTS - room)]
-    assert types(*some, *many).count("fp") == groups
+    shown = types(*some, *many)
+    assert shown.count("fp") == groups
+    assert len(shown) == (MAX_ATTACHMENTS if room > 0 else MAX_ATTACHMENTS - 1)
 
 
 def test_news_stands_before_limits_and_limits_before_more_failures() -> None:
@@ -521,15 +523,10 @@ def test_what_one_attachment_shows_is_of_one_tenant() -> None:
     dev = event(tenant_name="acme-dev", log_id="2", date="2026-11-23T00:00:00Z")
     hosts = [event(tenant_name="", hostname=f"{host}.example") for host in "aabb"]
     built = attachments(*prod, dev, *hosts)
-    assert [one["footer"] for one in built] == [
-        "acme-prod",
-        "a.example",
-        "b.example",
-        "acme-dev",
-    ]
-    assert built[0]["title"] == f"{WRONG} [type: fp] ×5"
-    assert "/acme-prod/logs/1" in built[0]["title_link"]
-    assert "/acme-dev/logs/2" in built[3]["title_link"]
+    footers = ["acme-prod", "a.example", "b.example", "acme-dev"]
+    assert [one["footer"] for one in built] == footers
+    assert built[0]["title_link"].endswith("/acme-prod/logs/1")
+    assert built[3]["title_link"].endswith("/acme-dev/logs/2")
 
 
 def test_more_types_than_attachments_are_counted_in_the_last() -> None:
@@ -678,7 +675,6 @@ def test_the_footer_stands_only_where_the_headline_does_not_name_the_tenant() ->
     long = "&lt;" * (MAX_SHORT // 4 - 1) + "…"
     assert attachment(type="f", hostname="<" * 99)["footer"] == long
     assert attachment(type="f", hostname="a:sos:b")["footer"] == "a:\u2060sos:b"
-    assert "footer" not in attachment(type="f")
 
 
 def test_events_at_one_time_or_at_none() -> None:

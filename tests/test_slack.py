@@ -164,9 +164,7 @@ def test_no_more_of_an_answer_is_read_than_it_needs(slack: Mock) -> None:
     assert post().verdict is ACCEPTED
 
 
-@pytest.mark.parametrize(
-    "location", ["/elsewhere", "http://[::1/x", "https://x.example/"]
-)
+@pytest.mark.parametrize("location", ["http://[::1/x", "https://x.example/"])
 def test_a_redirect_is_refused_and_its_body_is_not_read(location: str) -> None:
     with slack_stub() as stub:
         big = "x" * 20_000_000
@@ -336,20 +334,14 @@ def test_an_exception_becomes_an_outcome_without_the_url(
 # Whom it tells what.
 
 
-@pytest.mark.parametrize(
-    ("user", "authorization"), [("", None), ("user:word@", "Basic dXNlcjp3b3Jk")]
-)
 def test_only_the_url_authenticates_and_no_netrc(
-    slack: Mock,
-    monkeypatch: Patch,
-    tmp_path: Path,
-    user: str,
-    authorization: str | None,
+    slack: Mock, monkeypatch: Patch, tmp_path: Path
 ) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("default login someone password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    url = URL.replace("//", f"//{user}")
-    answer = slack.post(url, body="ok")
-    post(url)
-    assert answer.calls[0].request.headers.get("Authorization") == authorization
+    for user, authorization in (("", None), ("user:word@", "Basic dXNlcjp3b3Jk")):
+        url = URL.replace("//", f"//{user}")
+        answer = slack.post(url, body="ok")
+        post(url)
+        assert answer.calls[0].request.headers.get("Authorization") == authorization
