@@ -104,7 +104,8 @@ def test_reads_an_event_in_an_envelope(envelope: dict[str, Any]) -> None:
 
 def test_an_envelope_hides_no_event_and_costs_itself_alone() -> None:
     assert read(json.dumps({**ONE, "detail": OTHER})) == ([ONE["data"]], 0)
-    for detail in (None, 5, [], {}, {"data": {}}, {"data": 5}):
+    details: list[Any] = [None, 5, [], {}, {"data": {}}, {"data": 5}]
+    for detail in details:
         text = json.dumps({**EVENTBRIDGE, "detail": detail})
         assert read(f"[{FIRST}, {text}]") == ([ONE["data"]], 1)
 

@@ -238,10 +238,7 @@ def in_console(message: Message) -> list[str]:
 
 
 def most_frequent(first: str, others: list[str], separator: str = ", ") -> str:
-    """The first value with its count, and those others, of one event each, with room.
-
-    As many as have none are counted.
-    """
+    """A field: a value with its count, others of one event each, and how many more."""
     shown = [f"`{value}` ×1" for value in others[: MAX_SHOWN - 1]]
     more = len(others) - len(shown)
     return separator.join([first, *shown, f"{more} more ×{more}"])
