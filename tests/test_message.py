@@ -669,7 +669,7 @@ def test_the_counts_alone_hold_nothing_that_anyone_typed_and_show_all_types() ->
 def test_the_footer_stands_only_where_the_headline_does_not_name_the_tenant() -> None:
     assert "footer" not in attachment(type="f", tenant_name="acme")
     assert attachment(type="f", hostname="a.example")["footer"] == "a.example"
-    long = "&lt;" * (MAX_SHORT // 4 - 1) + "…"
+    long = "&lt;" * ((MAX_SHORT - 1) // 4) + "…"
     assert attachment(type="f", hostname="<" * 99)["footer"] == long
     assert attachment(type="f", hostname="a:sos:b")["footer"] == "a:\u2060sos:b"
 
