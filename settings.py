@@ -340,7 +340,8 @@ def _read_token(value: str) -> Parsed:
         return "", ["is not set, so anyone can post to /api/logs: " + SET_BOTH]
     _refuse(value, _NO_TOKEN, SET_BOTH)
     if value == EXAMPLE_TOKEN:
-        return value, ["is .env.example's, which everybody knows: " + SET_BOTH]
+        reason = "is .env.example's, which everybody knows: for real use, "
+        return value, [reason + SET_BOTH]
     if len(value) < MIN_TOKEN:
         reason = f"has fewer than {MIN_TOKEN} characters, so somebody could guess it: "
         return value, [reason + SET_BOTH]
