@@ -92,7 +92,7 @@ WAIT = "wait; if it stays so, see https://slack-status.com"
         (400, "no_text", MALFORMED, "no_text", "please report this as a bug"),
         (413, "", MALFORMED, "HTTP 413", NOT_SLACKS),
         (403, "<html>Blocked by policy</html>", MALFORMED, "HTTP 403", NOT_SLACKS),
-        (403, "something_new", MALFORMED, "something_new", "ask an admin of your Slac"),
+        (403, "something_new", MALFORMED, "something_new", "ask an admin of your"),
         (404, "no_service", REFUSED, "no_service", GONE),
         (404, "something_new", REFUSED, "something_new", COPY),
         (404, f"no such page: {URL}", REFUSED, "HTTP 404", NOT_SLACKS),
