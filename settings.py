@@ -348,7 +348,6 @@ def _read_token(value: str) -> Parsed:
     return value, []
 
 
-# Until filters.py has these two itself.
 def _read_fields(value: str) -> Parsed:
     return read_fields(value), []
 

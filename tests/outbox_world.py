@@ -11,9 +11,11 @@ from digest import MAX_COLLECTED
 from message import Purpose
 from outbox import Entry, Outbox
 from outcome import Outcome, Verdict
+from pace import INTERVAL
 from tests.virtual_time import VirtualTime
 
 BUDGET = 9.0
+RETRY = max(1.0, INTERVAL)  # seconds from a failure to the next try
 OK = Outcome(Verdict.ACCEPTED, "ok", 200)
 FAILED = Outcome(Verdict.UNAVAILABLE, "Slack failed: HTTP 500", 500)
 MALFORMED = Outcome(Verdict.MALFORMED, "invalid_attachments", 400)
@@ -43,19 +45,25 @@ class Built:
 
 
 class World:
-    """An outbox, a Slack and deliveries that do what the test says."""
+    """An outbox, a Slack and deliveries that do what the test says.
+
+    Slack answers the messages by the script, and those after it with OK. It takes some
+    seconds to answer, or as many as stand beside the answer in the script.
+    """
 
     def __init__(
-        self, *script: Outcome | BaseException, seconds: float = 0.1, digest: float = 0
+        self,
+        *script: Outcome | tuple[Outcome, float],
+        seconds: float = 0.1,
+        digest: float = 0,
     ) -> None:
         self.time = VirtualTime()
         self.script = list(script)
-        self.seconds = seconds  # that Slack takes to answer
+        self.seconds = seconds
         self.posts: list[tuple[Any, list[Any]]] = []  # when, and the log_ids
         self.messages: list[Built] = []
         self.unnamed: frozenset[str] = frozenset()  # log types that no message names
         self.shown: list[Any] = []  # the log_ids of the messages that Slack accepted
-        self.in_flight = 0
         self.stopped_at = 0.0
         self.digest = digest
         self.outbox = self.make_outbox()
@@ -84,15 +92,13 @@ class World:
 
     def send(self, message: Any) -> Outcome:
         assert not self.time._is_owned()  # type: ignore[attr-defined] # no lock is held
-        assert self.in_flight == 0  # at most one post at a time
         self.posts.append((self.time.now, message.log_ids))
         self.messages.append(message)
-        outcome = self.script.pop(0) if self.script else OK
-        self.in_flight += 1
-        self.time.sleep(self.seconds)
-        self.in_flight -= 1
-        if isinstance(outcome, BaseException):
-            raise outcome
+        answer = self.script.pop(0) if self.script else OK
+        if isinstance(answer, Outcome):
+            answer = (answer, self.seconds)
+        outcome, seconds = answer
+        self.time.sleep(seconds)
         self.shown += message.log_ids if outcome is OK else []
         return outcome
 
@@ -159,7 +165,7 @@ class World:
         self,
         count: int,
         start: float = 0.0,
-        every: float = 1.2,
+        every: float = INTERVAL + 0.2,
         code: str = "f",
         each: int = 1,
     ) -> None:

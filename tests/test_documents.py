@@ -12,9 +12,11 @@ import pytest
 import yaml
 
 from alerts import DEFAULT_FIELDS, FIELDS
-from digest import FIRST_WAIT
+from deliveries import BUDGET
+from digest import BURST, FIRST_WAIT, MAX_COLLECTED, SURGE
 from filters import Router, group_of, read_ignore, read_types
 from log_types import NAMES
+from outbox import MAX_REMEMBERED, MAX_WAITING
 from settings import DEFAULTS, read_settings
 from tests.server import ROOT
 from tools.draw_message import draw
@@ -177,11 +179,21 @@ def test_every_link_within_the_documents_leads_somewhere() -> None:
                 assert anchor in anchors(there.read_text()), target
 
 
-def test_the_first_wait_is_the_one_that_the_documents_tell() -> None:
+def test_the_documents_tell_the_limits_that_the_code_keeps() -> None:
     longest = int(DEFAULTS["ALERT_DIGEST_SECONDS"])
-    seconds = f"about {longest * FIRST_WAIT:g} seconds"
-    assert seconds in README
-    assert seconds in SETTINGS
+    first_wait = f"about {longest * FIRST_WAIT:g} seconds"
+    assert first_wait in README
+    in_words = {10: "ten"}
+    for said in (
+        first_wait,
+        f"After {in_words[BURST]} messages in a row",
+        f"{in_words[SURGE]} times as many",
+        f"{MAX_COLLECTED:,} collected alerts",
+        f"At most {MAX_WAITING} deliveries wait",
+        f"waits for up to {BUDGET:g} seconds",
+    ):
+        assert said in SETTINGS
+    assert f"remembers {MAX_REMEMBERED:,} `log_id`s" in TROUBLESHOOTING
 
 
 def test_the_picture_shows_what_the_code_makes() -> None:

@@ -120,6 +120,7 @@ class Model:
         self.answers = iter(plan.answers)
         self.posts: list[Post] = []
         self.delivered: list[tuple[float, float, list[str], Entry]] = []
+        self.persistent: set[str] = set()  # log_ids of what is repeated until accepted
         self.stopping_at = math.inf
         self.stopped_at = math.inf
         self._starts = 0
@@ -167,7 +168,7 @@ class Model:
         if self.plan.storm:
             for n in range(BURST):
                 self.arrive(now, [f"storm{n}"], "f", False)
-                now += 1.2
+                now += INTERVAL + 0.2
         for arrival in self.plan.arrivals:
             now += arrival.gap + UNLIKE
             new = [f"{len(log_ids) + n}" for n in range(arrival.size)]
@@ -181,6 +182,8 @@ class Model:
         self.world.run()
 
     def arrive(self, at: float, log_ids: list[str], code: str, repeat: bool) -> None:
+        self.persistent.update(log_ids if repeat else [])
+
         def request() -> None:
             time = self.world.time
             time.sleep(at)
@@ -236,6 +239,29 @@ def check_answers(model: Model) -> None:
             if delivery.collected and at <= answered + ROUNDING:
                 collected.update(others)
         assert model.shown(answered) | collected >= set(log_ids)
+
+
+def check_withdrawn(model: Model) -> None:
+    """Nothing is posted for a delivery that was told, or is soon told, that it is not.
+
+    Auth0 sends it again, and then it would be doubled.
+    """
+    for post in model.posts:
+        wanted: set[str] = set()
+        for answered, deadline, log_ids, delivery in model.delivered:
+            has_come = deadline - BUDGET < post.started + ROUNDING
+            in_time = post.started <= min(answered, deadline - MIN_POST) + ROUNDING
+            if has_come and (in_time or delivery.collected):
+                wanted.update(log_ids)
+        assert wanted.issuperset(post.message.log_ids)
+
+
+def check_persistent(model: Model) -> None:
+    """What Auth0 repeats is accepted in the end."""
+    accepted: set[str] = set()
+    for _, log_ids, _ in model.accepted():
+        accepted.update(log_ids)
+    assert accepted.issuperset(model.persistent)
 
 
 def check_collected(model: Model) -> None:
@@ -296,6 +322,8 @@ def check(plan: Plan) -> None:
     model = Model(plan)
     model.run()
     check_answers(model)
+    check_withdrawn(model)
+    check_persistent(model)
     check_collected(model)
     check_retries(model)
     check_no_doubles(model)
