@@ -23,7 +23,6 @@ import os
 import re
 import signal
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from functools import partial
@@ -69,7 +68,7 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
         sys.exit(f"auth0-logs-to-slack cannot start: {error}.")
     configure(settings.log_level, settings.secrets)
     if os.environ.get("WERKZEUG_RUN_MAIN") == "true":
-        settings = _collecting_nothing(settings)
+        log.warning("--debug: the reloader loses what is collected when it ends")
     channels = Channels(settings.channels)
     _log_settings(settings)
 
@@ -88,18 +87,6 @@ def create_app(environ: Mapping[str, str] | None = None) -> Flask:
     return app
 
 
-def _collecting_nothing(settings: Settings) -> Settings:
-    """The settings for `flask run --debug`, whose reloader kills this process.
-
-    What is collected would be lost without a word, so everything appears at once.
-    """
-    log.warning("ALERT_DIGEST_SECONDS is 0 while the reloader runs (--debug)")
-    channels = []
-    for channel in settings.channels:
-        channels.append(replace(channel, digest_seconds=0))
-    return replace(settings, channels=tuple(channels))
-
-
 def _log_settings(settings: Settings) -> None:
     """Say what is doubtful in the settings, and what each channel gets."""
     for warning in settings.warnings:
@@ -107,13 +94,13 @@ def _log_settings(settings: Settings) -> None:
     for channel in settings.channels:
         ignore = channel.alert_filter.ignore
         said = {
-            "channel": channel.label or None,
+            "channel": channel.label,
             "types": channel.alert_filter.types,
             "fields": ",".join(channel.fields) or "none",
             "digest": channel.digest_seconds,
             "to": "console" if channel.is_console else "webhook",
             # As it arrived: shells and platforms eat backslashes. Last, for its blanks.
-            "ignore": ignore.pattern if ignore else None,
+            "ignore": ignore and ignore.pattern,
         }
         log.info(f"alerts {facts(said)}")
 
@@ -176,6 +163,8 @@ def _add_send_test(app: Flask, channels: Channels) -> None:
                 is_console = channels.by_label[label].settings.is_console
                 where = "above" if is_console else "at the channel"
                 said = f"delivered: a sample alert was accepted; look {where}"
+                if outcome.advice:
+                    said += f" ({outcome.advice})"
             else:
                 failed = True
                 said = f"not delivered: {outcome.reason}: {outcome.advice}"

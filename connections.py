@@ -6,20 +6,20 @@ a channel is a client's connection, and is made of some classes. This module has
 subclass of each:
 
     Connection     closes when a request takes longer than REQUEST_TIMEOUT to come in,
-                   an answer longer than ANSWER_TIMEOUT to be taken, or when it has
-                   been idle for IDLE_TIMEOUT
+                   and after its answer; it is kept only for a client with the token,
+                   until it has been idle for IDLE_TIMEOUT
     Request        keeps a body in memory only for a client that has the token
     Answer         does not end the connection after a 204
     ErrorAnswer    says what is wrong with a request, and quotes nothing of it
 
-The loop's thread owns the connections. The other threads call only `service`, and close
-bodies.
+The Door is what all of them share.
 """
 
 import logging
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from io import BytesIO
 from typing import Any
@@ -28,50 +28,72 @@ from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.receiver import ChunkedReceiver
 from waitress.task import ErrorTask, WSGITask
-from waitress.utilities import BadRequest, Error
+from waitress.utilities import BadRequest, Error, RequestEntityTooLarge
 
 from events import MAX_BODY, TOO_LARGE, TOO_MANY
 
 REQUEST_TIMEOUT = 5.0  # seconds for a request, head and body; Auth0's take some ms
-ANSWER_TIMEOUT = 5.0  # seconds for a client to take its answer
-# Seconds that an idle connection is kept for the client's next delivery. Heroku's
-# router keeps it for 90 s, and would otherwise reuse a connection that we have closed
-# (https://devcenter.heroku.com/articles/http-routing#keepalives).
-IDLE_TIMEOUT = 95.0
+ANSWER_TIMEOUT = 5.0  # seconds to take the answer after which the connection closes
+# Seconds that an idle connection is kept for the client's next delivery. Google's load
+# balancer keeps it for 600 s, and would otherwise reuse a connection that we have
+# closed (https://cloud.google.com/load-balancing/docs/https#timeouts_and_retries).
+IDLE_TIMEOUT = 620.0
 # Bytes. A body up to this size is read to its end, even if it is thrown away, because a
 # client that is cut off while it sends does not hear the answer. A longer one is cut
 # off.
 MAX_DRAINED = 4 * MAX_BODY
 MAX_BODIES = 100 * 1024 * 1024  # bytes of all bodies that are kept at a time
 MAX_HEADERS = 100  # of a request; Auth0 and two proxies send about 20
+SAY_EVERY = 3600.0  # seconds between two lines that say the same of refused requests
 
 TOO_SLOW = f"the request took over {REQUEST_TIMEOUT:g} s to come in"
 # What a client is told about a request that cannot be read, by the answer's status.
 ERRORS = {
     400: "send one HTTP request at a time; this service cannot read this one",
     413: TOO_LARGE,
-    431: "the request's head is too long",
+    431: "the request's head is over 8 KiB: send fewer or shorter headers",
     500: "internal error",
     501: "send the body as it is, or with Transfer-Encoding: chunked",
     503: TOO_MANY,
 }
 
+_PROXY = "this looks like the PROXY protocol: switch it off at the load balancer"
+# What comes instead of HTTP/1, by its first bytes, and what to do about it.
+LOOKS_LIKE = {
+    b"PROXY ": _PROXY,
+    b"\r\n\r\n\0\r\nQUIT\n": _PROXY,  # its version 2
+    b"\x16\x03": "this looks like TLS: send plain HTTP to this port",
+    b"PRI * HTTP/2": "this looks like HTTP/2: set the proxy in front to HTTP/1.1",
+}
+_FOREIGN = re.compile(b"|".join(map(re.escape, LOOKS_LIKE)))
+
 # waitress's own expressions take minutes for some first lines of more words, and for
-# many blanks in a row.
-_FIRST_LINE = re.compile(rb"[^ \r\n]+ [^ \r\n]+( HTTP/[0-9]\.[0-9])?\s*")
-_BLANKS = re.compile(rb"[ \t]{100}")
+# many blanks in a row. A "+" behind a repeat: nothing is tried twice.
+_FIRST_LINE = re.compile(rb"[!-~]++ [!-~]++( HTTP/[0-9]\.[0-9])?+")
+# Also a line that goes on in the next one (which RFC 9112, 5.2 lets a server refuse):
+# waitress puts the blanks of many together.
+_BLANKS = re.compile(rb"[ \t]{30}|\n[ \t]")
+# Lengths of the body that are two, in a line or in two lines. A proxy in front may have
+# believed the other one (RFC 9112, 6.1 and 6.3).
+_LENGTH = rb"\n(?:transfer-encoding|content-length):"
+_TWO_LENGTHS = re.compile(b"(?is)%b([^\n]*,|.*%b)" % (_LENGTH, _LENGTH))
 _LAST_CHUNK = b"0\r\n\r\n"
 
 log = logging.getLogger(__name__)
 
 
 class Door:
-    """Who may send a body, and how much memory all bodies take together."""
+    """Who may come in, how much memory all bodies take, and what was refused."""
 
     def __init__(self, has_token: Callable[[str], bool]) -> None:
         self.has_token = has_token  # asked with the Authorization header
+        self.is_open = has_token("")  # no token is set, so that nobody has sent it
+        # Seconds, by the loop's clock: worker.py moves it on.
+        self.now = 0.0
         self._lock = threading.Lock()
         self._held = 0  # bytes
+        self._refused: Counter[str] = Counter()  # since the last line, by the reason
+        self._silent_until: dict[str, float] = {}
 
     def hold(self, size: int) -> bool:
         """Reserve memory for that many bytes; returns whether there is so much left."""
@@ -85,6 +107,16 @@ class Door:
         """Give back memory that `hold` has reserved."""
         with self._lock:
             self._held -= size
+
+    def note_refusal(self, status: int, reason: str) -> None:
+        """Log what was refused: the first for a reason at once, then every hour."""
+        with self._lock:
+            self._refused[reason] += 1
+            if self.now < self._silent_until.get(reason, 0):
+                return
+            self._silent_until[reason] = self.now + SAY_EVERY
+            count = self._refused.pop(reason)
+        log.warning("request status=%d count=%d reason=%r", status, count, reason)
 
 
 class Body(BytesIO):
@@ -170,12 +202,13 @@ class Request(HTTPRequestParser):
     completed: bool
     empty: bool
     path = ""  # of one that is refused before it is read
+    advice = ""  # what to do about one that is no HTTP/1
     has_token = False  # the head is in, and has the token
     whole_since = 0.0  # when the last byte of it came in, by the monotonic clock
 
     def __init__(self, door: Door, is_next: bool, adj: Any) -> None:
         super().__init__(adj)
-        self._door = door
+        self.door = door
         self._is_next = is_next  # it comes behind one that is not answered yet
 
     def parse_header(self, header_plus: bytes) -> None:
@@ -186,23 +219,24 @@ class Request(HTTPRequestParser):
         except ValueError:  # of a URL or a number that cannot be read
             raise ParsingError("unreadable") from None
         authorization = self.headers.get("AUTHORIZATION", "")
-        self.has_token = self._door.has_token(authorization)
+        self.has_token = self.door.has_token(authorization)
         if self.body_rcv is None:
             self.expect_continue = False
         else:
-            self.body_rcv.buf = Body(self._door, wanted=self.has_token)
+            self.body_rcv.buf = Body(self.door, wanted=self.has_token)
         if self.chunked and not self.has_token:
             self.body_rcv = ThrownAway(self.body_rcv.buf)
+        if self.door.is_open or not self.has_token:
+            # Clients that ask again and again would keep the loop from new ones.
             self.headers["CONNECTION"] = "close"
-        has_coding = self.chunked or "TRANSFER_ENCODING" in self.headers
-        if has_coding and "CONTENT_LENGTH" in self.headers:
-            # A proxy in front may have believed the other one (RFC 9112, 6.1).
-            raise ParsingError("two lengths")
 
     def received(self, data: bytes) -> int:
         """Take bytes of the request; returns how many of them belong to it."""
-        if self._is_next:
-            # Few bytes can hold very many requests, and each of them takes memory.
+        foreign = _FOREIGN.match(self.header_plus + data)
+        if foreign and self.body_rcv is None:
+            self.advice = LOOKS_LIKE[foreign[0]]
+        # Few bytes can hold very many requests, and each of them takes memory.
+        if self.advice or self._is_next:
             return self._refuse(data)
         consumed: int = super().received(data)
         if self.empty:
@@ -212,6 +246,11 @@ class Request(HTTPRequestParser):
             self.whole_since = time.monotonic()
             if self.body_rcv is not None and self.body_rcv.buf.crowded_out:
                 self.error = Unavailable("")
+        if self.expect_continue and self.content_length > MAX_BODY:
+            self.error = RequestEntityTooLarge("")
+            self.completed = True
+        if self.error:
+            self.expect_continue = False  # waitress would say 100, and forget the error
         return consumed
 
     def _refuse(self, data: bytes) -> int:
@@ -223,12 +262,14 @@ class Request(HTTPRequestParser):
 
 
 def _check_head(head: bytes) -> None:
-    """Refuse a head that takes long to read; raises ParsingError."""
+    """Refuse a head that takes long to read or is ambiguous; raises ParsingError."""
     first_line, _, headers = head.partition(b"\r\n")
     if not _FIRST_LINE.fullmatch(first_line):
         raise ParsingError("no first line")
-    if headers.count(b"\r\n") > MAX_HEADERS or _BLANKS.search(head):
-        raise ParsingError("too many headers or blanks")
+    if headers.count(b"\r\n") > MAX_HEADERS:
+        raise ParsingError("too many headers")
+    if _BLANKS.search(head) or _TWO_LENGTHS.search(head):
+        raise ParsingError("too many blanks, or two lengths")
 
 
 class Answer(WSGITask):
@@ -259,12 +300,15 @@ class ErrorAnswer(ErrorTask):
     def execute(self) -> None:
         """Write a line that says what is wrong, and quotes nothing of the request."""
         error = self.request.error
+        reason = self.request.advice or ERRORS[error.code]
+        self.request.door.note_refusal(error.code, reason)
         self.status = f"{error.code} {error.reason}"
         self.response_headers.append(("Content-Type", "text/plain; charset=utf-8"))
+        self.response_headers.append(("Cache-Control", "no-store"))
         if error.code == 503:
             self.response_headers.append(("Retry-After", "1"))
         self.set_close_on_finish()
-        body = f"{ERRORS[error.code]}\n".encode()
+        body = f"{reason}\n".encode()
         self.content_length = len(body)
         self.write(body)
 
@@ -275,56 +319,28 @@ class Connection(HTTPChannel):
     task_class = Answer
     error_task_class = ErrorAnswer
 
+    # Called in the loop's thread, which owns the connections.
+
     def __init__(self, door: Door, server: Any, *args: Any, **settings: Any) -> None:
         self._door = door
-        self.since = time.monotonic()  # when what it does now began
-        self._has_answered = False  # at least one request
-        self._in_service = False  # a thread is at work for it
+        self._allow(REQUEST_TIMEOUT)
         super().__init__(server, *args, **settings)
-
-    @property
-    def is_served(self) -> bool:
-        """Whether it has a request that is whole, but not answered yet."""
-        return bool(self.requests) or self._in_service
 
     @property
     def is_waiting(self) -> bool:
         """Whether it waits for its client to send something."""
-        return not self.is_served and not self.total_outbufs_len
+        return not self.requests and not self.total_outbufs_len
 
-    def parser_class(self, adj: Any) -> Request:
-        """The request that begins to come in."""
-        return Request(self._door, is_next=bool(self.requests), adj=adj)
-
-    def received(self, data: bytes) -> bool:
+    def received(self, data: bytes) -> Any:
         """Take what came in. A request's time counts from its first byte."""
-        if self.request is None and self._has_answered:
-            self.since = time.monotonic()
-        taken: bool = super().received(data)
-        return taken
+        if self.request is None:
+            self._allow(REQUEST_TIMEOUT)
+        return super().received(data)
 
-    def service(self) -> None:
-        """Answer a request; called in a thread."""
-        self._in_service = True
-        try:
-            super().service()
-        finally:
-            self.since = time.monotonic()
-            self._has_answered = True
-            self._in_service = False
-
-    def is_overdue(self, now: float) -> bool:
-        """Whether its client has used up its time."""
-        if self.is_served:
-            return False
-        if not self.is_waiting:
-            return now > self.since + ANSWER_TIMEOUT
-        if self.request is not None or not self._has_answered:
-            return now > self.since + REQUEST_TIMEOUT
-        return now > self.since + IDLE_TIMEOUT
-
-    def time_out(self) -> None:
-        """Close it; a client that was too slow with its request is told so."""
+    def close_if_overdue(self) -> None:
+        """Close it if its client has used up its time; one that sends is told so."""
+        if self.requests or self._door.now <= self.since + self._allowed:
+            return
         if self.request is not None and self.is_waiting:
             if self.request.has_token:
                 log.warning("delivery status=408 reason=%r", TOO_SLOW)
@@ -341,21 +357,36 @@ class Connection(HTTPChannel):
             self.request.close()
         super().handle_close()
 
+    # Called in one of the other threads.
+
+    def service(self) -> None:
+        """Answer a request. What its client does next has its own time."""
+        # Before the loop can take the request for answered.
+        self._allow(IDLE_TIMEOUT)
+        super().service()
+        if self.close_when_flushed:
+            self._allow(ANSWER_TIMEOUT)
+
+    # Called in either.
+
+    def parser_class(self, adj: Any) -> Request:
+        """The request that begins to come in, or stands for one that has failed."""
+        return Request(self._door, is_next=bool(self.requests), adj=adj)
+
+    def _allow(self, seconds: float) -> None:
+        """Give its client so much time from now on."""
+        self.since = self._door.now
+        self._allowed = seconds
+
 
 _TOO_SLOW_ANSWER = (
     "HTTP/1.1 408 Request Timeout\r\n"
     "Connection: close\r\n"
     "Content-Type: text/plain; charset=utf-8\r\n"
+    "Cache-Control: no-store\r\n"
     f"Content-Length: {len(TOO_SLOW) + 1}\r\n"
     f"\r\n{TOO_SLOW}\n"
 ).encode()
-
-
-def close_overdue(connections: Iterable[Connection], now: float) -> None:
-    """Close the connections whose clients had their time."""
-    for connection in connections:
-        if connection.is_overdue(now):
-            connection.time_out()
 
 
 def close_longest_waiting(connections: Iterable[Connection], count: int) -> None:

@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from functools import cache
 
 from flask import Response, request
@@ -124,9 +123,9 @@ def _what_came(events: EventReader, routed: Routed) -> dict[str, object]:
     return {
         "events": events.read,
         "alerts": routed.counts.total(),
-        "types": types_of(routed.counts) or None,
+        "types": types_of(routed.counts),
         "skipped": events.skipped or None,
-        "ignored": types_of(routed.ignored) or None,
+        "ignored": types_of(routed.ignored),
     }
 
 
@@ -242,13 +241,12 @@ def _outcome(entry: Entry) -> Outcome:
 
 
 def _what_was_collected(entries: Mapping[str, Entry]) -> list[str]:
-    """For each channel that has collected alerts, how many, and when they go out."""
+    """For each channel that has collected alerts, how many."""
     said = []
     for label, entry in entries.items():
         count = entry.collected
         if count:
-            by = datetime.now(UTC) + timedelta(seconds=math.ceil(entry.digest_in))
             what = "1 alert" if count == 1 else f"{count} alerts"
-            when = f"will be counted in the next message, by {by:%H:%M:%S} UTC"
+            when = "will be counted in the next message"
             said.append("ok: " + in_channel(label, f"{what} {when}"))
     return said

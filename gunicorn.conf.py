@@ -24,11 +24,8 @@ preload_app = True
 # Seconds from SIGTERM to SIGKILL; worker.py takes 18 at most.
 graceful_timeout = 20
 
-# Seconds without a sign of life after which the worker is killed. A machine that was
-# paused is no reason.
-timeout = 300
-
-# Where the worker shows that it lives. A container may have no other place to write.
+# Where gunicorn looks for a worker's sign of life. A container may have no other place
+# to write.
 _SHARED_MEMORY = "/dev/shm"  # noqa: S108 - gunicorn makes a file that has no name
 worker_tmp_dir = _SHARED_MEMORY if os.path.isdir(_SHARED_MEMORY) else None
 
@@ -39,21 +36,36 @@ control_socket_disable = True
 # alerts that are lost when it stops.
 PROMISES = {
     "workers": 1,
-    "worker_class_str": worker_class,
+    "worker_class": worker_class,
     "max_requests": 0,
     "reload": False,
     "graceful_timeout": graceful_timeout,
     "certfile": None,  # worker.py serves no HTTPS: a proxy in front does
     "keyfile": None,
 }
+# What only gunicorn's own workers read; ours has its limits from connections.py.
+WITHOUT_EFFECT = (
+    "threads",
+    "worker_connections",
+    "max_requests_jitter",
+    "timeout",
+    "keepalive",
+    "limit_request_line",
+    "limit_request_fields",
+    "limit_request_field_size",
+    "proxy_protocol",
+    "forwarded_allow_ips",
+)
 MIN_CONNECTIONS = 20  # clients; a proxy and a monitor need a few
 
 
 def on_starting(server: Any) -> None:
-    """Refuse what the command line or GUNICORN_CMD_ARGS must not change."""
-    for setting, right in PROMISES.items():
-        if getattr(server.cfg, setting) != right:
-            name = setting.removesuffix("_str")
+    """Refuse or undo what the command line or GUNICORN_CMD_ARGS must not change.
+
+    What they set in vain gets a warning.
+    """
+    for name, right in PROMISES.items():
+        if server.cfg.settings[name].get() != right:
             sys.exit(
                 f"auth0-logs-to-slack cannot start: gunicorn's {name} must be"
                 f" {right!r}, or the service cannot keep what its README promises: take"
@@ -65,6 +77,15 @@ def on_starting(server: Any) -> None:
             f" `ulimit -n` to {MIN_CONNECTIONS + RESERVED_FILES} at least, better to"
             f" {MAX_CONNECTIONS + RESERVED_FILES}."
         )
+    # Seconds without a sign of life after which gunicorn kills the worker; 0 is never.
+    # Where the machine stood still it gave none, and has alerts to post.
+    server.timeout = 0
+    for arguments in (None, server.cfg.get_cmd_args_from_env()):
+        given = vars(server.cfg.parser().parse_args(arguments))
+        for name in WITHOUT_EFFECT:
+            if given[name] is not None:
+                option = server.cfg.settings[name].cli[-1]
+                server.log.warning("gunicorn's %s has no effect here", option)
 
 
 def when_ready(server: Any) -> None:

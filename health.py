@@ -70,7 +70,7 @@ class Health:
         """How the posts to a channel fare: a verdict, and that in words."""
         if standing.refused:
             since = self._utc(standing.refused.since)
-            reason = standing.refused.reason
+            reason = standing.refused.outcome.reason
             return WRONG, f"Slack has refused messages since {since}: {reason}"
         failing = standing.failing
         if failing is None:
@@ -79,7 +79,7 @@ class Health:
                 said += f" ({standing.advice})"
             return OK, said
         since = self._utc(failing.since)
-        said = f"Slack has taken no messages since {since}: {failing.reason}"
+        said = f"Slack has taken no messages since {since}: {failing.outcome.reason}"
         too_long = failing.since + PATIENCE
         if self._clock() >= too_long:
             return WRONG, said

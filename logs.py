@@ -15,7 +15,7 @@ MAX_TYPES = 10  # log types in one line
 MIN_SECRET = 8  # characters; redacting a shorter one would make the log unreadable
 
 _LINE_BREAKS_AND_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
-_LISTENING = re.compile(r"Running on (http[^\s\x1b]+)")
+_LISTENING = re.compile(r"Running on (http://[^\s\x1b]+:([0-9]+))")
 
 
 class OneLineFormatter(logging.Formatter):
@@ -57,17 +57,17 @@ def types_of(counts: Counter[str]) -> str:
 
 
 def facts(values: Mapping[str, object]) -> str:
-    """As `name=value name=value`, without what is None."""
+    """As `name=value name=value`, without what is None or empty."""
     said = []
     for name, value in values.items():
-        if value is not None:
+        if value not in (None, ""):
             said.append(f"{name}={value}")
     return " ".join(said)
 
 
 def configure(level: str, secrets: Iterable[str]) -> None:
     """Send the records of that level or above, of every library, to stdout."""
-    # logging would print a record that cannot be written on stderr, unredacted.
+    # On a write error, logging prints the record to stderr, unredacted.
     logging.raiseExceptions = False
     # Outside UTF-8 a letter that stdout does not have costs itself, not its line. This
     # holds for what the console prints too.
@@ -87,6 +87,7 @@ def _in_our_words(record: logging.LogRecord) -> bool:
     if listening is None:
         return record.levelno >= logging.WARNING
     record.msg = (
-        f"listening on {listening[1]}: send it the README's curl; Ctrl-C stops it"
+        f"listening on {listening[1]}: send the README's curl to port {listening[2]};"
+        " Ctrl-C stops it"
     )
     return True

@@ -39,13 +39,9 @@ MAX_WAITING = 64  # entries that wait, each in a thread; worker.py has some more
 MAX_REMEMBERED = 50_000  # log_ids that Slack accepted; at least all of one message
 MAX_LOGGED = 100  # log_ids in one line; platforms cut lines at about 10 kB
 
-NO_ANSWER = "Slack has not answered yet"
 FULL = Outcome(Verdict.UNAVAILABLE, "too many deliveries at once")
 NO_THREAD = Outcome(Verdict.UNAVAILABLE, "this machine has no thread left to post with")
-BEHIND = Outcome(
-    Verdict.UNAVAILABLE, "Slack has not answered the message before this one yet"
-)
-LATE = Outcome(Verdict.UNAVAILABLE, NO_ANSWER)
+LATE = Outcome(Verdict.UNAVAILABLE, "Slack has not answered yet")
 REPORT = "these alerts are not shown; please report this as a bug"
 
 # What builds a message for alerts, of which there is at least one.
@@ -62,7 +58,6 @@ class Entry:
     deadline: float  # on the outbox's clock: the delivery must be answered by then
     repeated: int = 0  # alerts that had been posted or collected before it came
     collected: int = 0  # alerts that go out with the digest
-    digest_in: float = 0.0  # seconds until the digest goes out
     only_counts: bool = False  # so the next message must look that carries it
     outcome: Outcome | None = None  # None while it waits or is in flight
 
@@ -141,10 +136,15 @@ class Outbox:
         """
         with self._changed:
             while entry.outcome is None:
+                latest = entry.deadline
+                soonest = self._clock()
                 if entry in self._waiting:
-                    self._wait_for_a_post(entry)
+                    latest -= MIN_POST
+                    soonest = max(soonest, self._pace.next_at)
+                if soonest < latest:
+                    self._changed.wait(latest - self._clock())
                 else:
-                    self._wait_for_slack(entry)
+                    self._withdraw(entry)
 
     def standing(self) -> Standing:
         """How the posts fare. A post without an answer fails from its start."""
@@ -153,7 +153,7 @@ class Outbox:
             started = self._started()
             if standing.failing or self._clock() < started + LATE_AFTER:
                 return standing
-            return replace(standing, failing=Trouble(started, NO_ANSWER))
+            return replace(standing, failing=Trouble(started, LATE))
 
     def stop(self, seconds: float) -> None:
         """Collect nothing from now on, and post at once what is collected.
@@ -188,32 +188,19 @@ class Outbox:
             said = {
                 "lost": f"{len(some)} of {len(lost)}",
                 "types": types_of(Counter(alert.code for alert in some)),
-                "channel": self._label or None,
+                "channel": self._label,
                 "log_ids": ",".join(_log_ids(some)),
             }
             log.error(f"digest {facts(said)}")
 
-    def _wait_for_a_post(self, entry: Entry) -> None:
-        """Wait while a post can still take the entry; after that, withdraw it."""
-        latest = entry.deadline - MIN_POST
-        if self._clock() < latest and self._pace.next_at < latest:
-            self._changed.wait(latest - self._clock())
-        else:
-            self._withdraw(entry)
-
-    def _wait_for_slack(self, entry: Entry) -> None:
-        """Wait for the answer to the post that carries the entry."""
-        if self._clock() < entry.deadline:
-            self._changed.wait(entry.deadline - self._clock())
-        else:
-            self._give_up(entry, LATE)
-
     def _withdraw(self, entry: Entry) -> None:
-        """Give up an entry before a post took it, so that no later one doubles it."""
-        self._waiting.remove(entry)
-        reason = BEHIND
-        if self._pace.trouble and not self._in_flight:
-            reason = replace(self._pace.trouble, verdict=Verdict.UNAVAILABLE)
+        """Give up an entry that cannot be answered in time, so that none doubles it."""
+        reason = LATE
+        if entry in self._waiting:
+            self._waiting.remove(entry)
+        failing = self._pace.standing.failing
+        if failing and not self._in_flight:
+            reason = replace(failing.outcome, verdict=Verdict.UNAVAILABLE)
         self._give_up(entry, reason)
 
     def _give_up(self, entry: Entry, reason: Outcome) -> None:
@@ -235,19 +222,10 @@ class Outbox:
         new = self._new_alerts(entry.alerts)
         if not new:
             entry.outcome = Outcome(Verdict.ACCEPTED, "posted before")
-        elif not self._pace.trouble and self._digest.takes(entry.alerts):
+        elif not self._pace.standing.trouble and self._digest.takes(entry.alerts):
             self._digest.collect(new)
             entry.collected = len(new)
-            entry.digest_in = self._seconds_to_digest()
             entry.outcome = Outcome(Verdict.ACCEPTED, "collected")
-
-    def _seconds_to_digest(self) -> float:
-        """How long what is collected now waits at most, if Slack accepts it then."""
-        if self._in_flight:  # which does not carry it
-            return self._digest.seconds
-        now = self._clock()
-        due = max(self._digest.due(), self._pace.next_at, now)
-        return due - now
 
     def _new_alerts(self, alerts: Sequence[Alert]) -> dict[Key, Alert]:
         """The alerts by key, without those that were accepted or collected before."""
@@ -392,14 +370,14 @@ class Outbox:
             "ms": round((now - batch.started) * 1000),
             "outcome": outcome.verdict.value,
             "types": types_of(batch.counts),
-            "channel": self._label or None,
+            "channel": self._label,
             "outage": outage,
-            "reason": None if accepted else repr(outcome.reason),
-            "advice": repr(outcome.advice) if outcome.advice else None,
+            "reason": "" if accepted else repr(outcome.reason),
+            "advice": outcome.advice and repr(outcome.advice),
         }
         level = logging.INFO
         if outcome.verdict is Verdict.UNAVAILABLE:
-            is_known = failing and failing.reason == outcome.reason
+            is_known = failing and failing.outcome.reason == outcome.reason
             level = logging.DEBUG if is_known else logging.WARNING
         elif not accepted:
             said["log_ids"] = ",".join(_log_ids(batch.alerts))

@@ -22,7 +22,7 @@ class Trouble:
     """What Slack does instead of accepting messages: since when, and why."""
 
     since: float  # when the first post started that failed so
-    reason: str  # of the latest one
+    outcome: Outcome  # of the latest one
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,17 @@ class Standing:
     failing: Trouble | None = None  # no message gets through, but one may soon
     refused: Trouble | None = None  # Slack takes nothing until somebody acts
 
+    @property
+    def trouble(self) -> Trouble | None:
+        """The worse of the troubles, if there is one."""
+        return self.refused or self.failing
+
 
 class Pace:
     """See the module. `next_at` is when the next post may start."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.standing = Standing()
-        # What became of the last post; None if it was accepted, or there was none.
-        self.trouble: Outcome | None = None
         self.next_at = -math.inf
         self._clock = clock
         self._failures = 0  # posts since Slack last said yes or no
@@ -55,15 +58,13 @@ class Pace:
         now = self._clock()
         pause = INTERVAL
         standing = self.standing
-        self.trouble = outcome
         if outcome.verdict is Verdict.ACCEPTED:
-            self.trouble = None
             self.standing = Standing(accepted_at=now, advice=outcome.advice)
         elif goes_again:
-            failing = _going_on(standing.failing, started, outcome.reason)
+            failing = _going_on(standing.failing, started, outcome)
             self.standing = replace(standing, failing=failing)
         else:
-            refused = _going_on(standing.refused, started, outcome.reason)
+            refused = _going_on(standing.refused, started, outcome)
             self.standing = replace(standing, failing=None, refused=refused)
         if outcome.verdict is Verdict.UNAVAILABLE:
             self._failures += 1
@@ -87,8 +88,8 @@ class Pace:
         self.wait(self.next_at - now)
 
 
-def _going_on(trouble: Trouble | None, started: float, reason: str) -> Trouble:
-    """The trouble that is there, for the latest reason; or one that began then."""
+def _going_on(trouble: Trouble | None, started: float, outcome: Outcome) -> Trouble:
+    """The trouble that is there, with the latest outcome; or one that began then."""
     if trouble:
         started = trouble.since
-    return Trouble(started, reason)
+    return Trouble(started, outcome)

@@ -340,14 +340,14 @@ def _read_token(value: str) -> Parsed:
         return "", ["is not set, so anyone can post to /api/logs: " + SET_BOTH]
     _refuse(value, _NO_TOKEN, SET_BOTH)
     if value == EXAMPLE_TOKEN:
-        return value, ["is .env.example's, which everybody knows: " + SET_BOTH]
+        reason = "is .env.example's, which everybody knows: for real use, "
+        return value, [reason + SET_BOTH]
     if len(value) < MIN_TOKEN:
         reason = f"has fewer than {MIN_TOKEN} characters, so somebody could guess it: "
         return value, [reason + SET_BOTH]
     return value, []
 
 
-# Until filters.py has these two itself.
 def _read_fields(value: str) -> Parsed:
     return read_fields(value), []
 

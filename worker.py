@@ -16,23 +16,19 @@ import os
 import resource
 import signal
 import socket
+import sys
 import time
 from contextlib import suppress
 from functools import partial
 from types import FrameType
 from typing import Any
 
+from gunicorn.arbiter import Arbiter
 from gunicorn.glogging import Logger
 from gunicorn.workers.base import Worker
 from waitress import create_server, wasyncore
 
-from connections import (
-    MAX_DRAINED,
-    Connection,
-    Door,
-    close_longest_waiting,
-    close_overdue,
-)
+from connections import MAX_DRAINED, Connection, Door, close_longest_waiting
 from outbox import MAX_WAITING
 
 SERVER_NAME = "auth0-logs-to-slack"  # stands in the answers' Server header
@@ -41,6 +37,7 @@ SERVER_NAME = "auth0-logs-to-slack"  # stands in the answers' Server header
 # many.
 THREADS = MAX_WAITING + 8
 MAX_CONNECTIONS = 900
+OTHER_PROCESSES = 2  # each counts as a thread: gunicorn's master, and the worker itself
 # Each connection is an open file. These are for all else: about 20 for Python, gunicorn
 # and the log, and one or two for each post to Slack.
 RESERVED_FILES = 40
@@ -50,8 +47,9 @@ RECEIVED_BYTES = 16 * 1024  # that are read from a client in one turn of the loo
 # quiet.
 WAKE_EVERY = 0.25
 NEVER = 10**9  # seconds
-# Seconds by which a turn of the loop is late if the process itself was held up.
-HELD_UP = 1.0
+# Seconds that a turn of the loop counts at most. Where the machine stood still, a
+# request that was half in has the rest of its time afterwards.
+LONGEST_TURN = 1.0
 
 # A setting of mallopt(3), by which glibc gives freed blocks of this many bytes back to
 # the system. Without it, glibc raises its limit to up to 32 MiB, and each thread may
@@ -95,38 +93,30 @@ class WaitressWorker(Worker):
 
         A closed terminal or a process manager may send a signal to all processes of a
         group. gunicorn's master tells its workers what a signal means, so this process
-        ignores those that would otherwise end it.
+        ignores those that would otherwise end it. SIGTERM sets `alive` to False.
         """
         super().init_signals()
         for ignored in (signal.SIGHUP, signal.SIGINT, signal.SIGUSR2):
             signal.signal(ignored, signal.SIG_IGN)
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """SIGTERM: stop."""
-        self.alive = False
 
     def handle_quit(self, sig: int, frame: FrameType | None) -> None:
         """SIGQUIT, which the master sends for SIGINT and SIGQUIT: stop, or hurry up."""
         self.hurry = not self.alive
         self.alive = False
 
-    def handle_abort(self, sig: int, frame: FrameType | None) -> None:
-        """SIGABRT, which the master sends if the loop hangs: say what is lost."""
-        self.channels.stop(0)
-        self.channels.close(0)
-        super().handle_abort(sig, frame)
-
     def run(self) -> None:
         """Serve until a signal comes, or the master is gone; then stop."""
+        # The master starts a worker that ends anew, but not one that has not booted.
+        self.booted = False
         give_memory_back()
         self.hurry = False
-        self.check_at = 0.0  # when to look for overdue clients
-        self.was_late = False  # whether that was too late, the last time
         self.channels = self.wsgi.extensions["channels"]
+        self.door = Door(self.wsgi.extensions["has_token"])
         # What waitress's loop listens to, by file number: connections, and some others.
         self.files: dict[int, Any] = {}
-        self.servers = [self.open_server(listener.sock) for listener in self.sockets]
+        self.servers = self.open_servers()
         limit = connection_limit() + len(self.files)
+        self.booted = True
         while self.alive and self.ppid == os.getppid():
             self.serve_for_a_moment()
             # There is always room for one more, and so for a good client.
@@ -135,13 +125,30 @@ class WaitressWorker(Worker):
                 close_longest_waiting(self.connections(), excess)
         self.stop()
 
-    def open_server(self, listener: socket.socket) -> Any:
-        """Waitress's server on a socket that gunicorn has opened."""
+    def open_servers(self) -> list[Any]:
+        """Waitress's servers; ends the process if it may not have all its threads."""
+        threads = THREADS + len(self.channels.by_label)
+        try:
+            return [self.open_server(one.sock, threads) for one in self.sockets]
+        except RuntimeError:  # from threading: it says no more
+            self.log.error(
+                "auth0-logs-to-slack cannot start: it may start too few threads: let it"
+                " have %d at least (Docker's --pids-limit, systemd's TasksMax, ulimit"
+                " -u)",
+                threads + OTHER_PROCESSES,
+            )
+            sys.exit(Arbiter.WORKER_BOOT_ERROR)
+
+    def open_server(self, listener: socket.socket, threads: int) -> Any:
+        """Waitress's server on a socket that gunicorn has opened.
+
+        It has so many threads for a moment, which shows that there is room for them.
+        """
         server = create_server(
             self.wsgi,
             map=self.files,
             sockets=[listener],
-            threads=THREADS,
+            threads=threads,
             ident=SERVER_NAME,
             asyncore_use_poll=True,
             recv_bytes=RECEIVED_BYTES,
@@ -152,8 +159,8 @@ class WaitressWorker(Worker):
             cleanup_interval=NEVER,
             log_socket_errors=False,
         )
-        door = Door(self.wsgi.extensions["has_token"])
-        server.channel_class = partial(Connection, door)
+        server.task_dispatcher.set_thread_count(THREADS)
+        server.channel_class = partial(Connection, self.door)
         return server
 
     def connections(self) -> list[Connection]:
@@ -161,18 +168,12 @@ class WaitressWorker(Worker):
         return [file for file in self.files.values() if isinstance(file, Connection)]
 
     def serve_for_a_moment(self) -> None:
-        """One turn of waitress's loop, and a sign of life to the master."""
-        self.notify()
+        """One turn of waitress's loop."""
+        started = time.monotonic()
         wasyncore.loop(timeout=WAKE_EVERY, use_poll=True, map=self.files, count=1)
-        now = time.monotonic()
-        if now < self.check_at:
-            return
-        # Requests that came in while we were held up are read in the next turn.
-        is_late = now > self.check_at + HELD_UP and not self.was_late
-        self.was_late = is_late
-        self.check_at = now + WAKE_EVERY
-        if not is_late:
-            close_overdue(self.connections(), now)
+        self.door.now += min(time.monotonic() - started, LONGEST_TURN)
+        for connection in self.connections():
+            connection.close_if_overdue()
 
     def stop(self) -> None:
         """See the module."""
@@ -199,17 +200,12 @@ class WaitressWorker(Worker):
 class PropagatingLogger(Logger):
     """gunicorn's log, by way of our own, so that no secret stands in it.
 
-    gunicorn sets its log up anew when it is told to reload, and writes a line for each
-    request where GUNICORN_CMD_ARGS says so, as Heroku's does.
+    gunicorn sets its log up anew when it is told to reload.
     """
 
     def setup(self, cfg: Any) -> None:
         """Take the level from gunicorn's settings, and nothing else."""
         super().setup(cfg)
-        for gunicorn_log in (self.error_log, self.access_log):
-            gunicorn_log.handlers.clear()
+        self.error_log.handlers.clear()
         self.error_log.propagate = True
         logging.getLogger("waitress").setLevel(logging.ERROR)
-
-    def access(self, *_: Any) -> None:
-        """Write nothing: a delivery has its own line."""

@@ -1,6 +1,8 @@
-"""Attackers without a token, who finish no request, and good clients beside them."""
+"""Attackers without a token, and good clients beside them."""
 
 import contextlib
+import multiprocessing
+import selectors
 import socket
 import threading
 import time
@@ -17,6 +19,8 @@ SILENT_BODY = (
     b"POST /api/logs HTTP/1.1\r\nHost: x\r\nAuthorization: wrong\r\n"
     b"Content-Length: 1000\r\n\r\n"
 )
+
+ASKED = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 
 # Seconds until an answer, as the README promises; the attacks go on for longer.
 ANSWERED_WITHIN = 10.0
@@ -72,6 +76,57 @@ def stream_of_connections(
     finally:
         stopped.set()
         attacker.join()
+
+
+@contextlib.contextmanager
+def clients_that_never_stop(running: Server, count: int) -> Iterator[None]:
+    """So many clients that ask again as soon as they are answered.
+
+    They have a process of their own, which ends by itself after two minutes.
+    """
+    spawn = multiprocessing.get_context("spawn")
+    process = spawn.Process(target=_ask_again, args=(running.port, count))
+    process.start()
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _ask_again(port: int, count: int) -> None:
+    selector = selectors.DefaultSelector()
+
+    def connect() -> None:
+        client = socket.socket()
+        client.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            client.connect(("127.0.0.1", port))
+        selector.register(client, selectors.EVENT_WRITE)
+
+    def ask(client: socket.socket, is_connected: bool) -> None:
+        if is_connected:
+            answer = client.recv(65536)
+            if not answer:
+                raise ConnectionError
+            if not answer.endswith(b"ok\n"):
+                return
+        client.send(ASKED)
+        selector.modify(client, selectors.EVENT_READ)
+
+    for _ in range(count):
+        connect()
+    end = time.monotonic() + 120
+    while time.monotonic() < end:
+        for key, events in selector.select(timeout=1):
+            client = key.fileobj
+            assert isinstance(client, socket.socket)
+            try:
+                ask(client, bool(events & selectors.EVENT_READ))
+            except OSError:
+                selector.unregister(client)
+                client.close()
+                connect()
 
 
 def _connect(running: Server) -> socket.socket:

@@ -9,7 +9,13 @@ import pytest
 from alerts import (
     DEFAULT_FIELDS,
     FIELDS,
+    MAX_CODE,
     MAX_KEPT,
+    MAX_LISTED,
+    MAX_LOG_ID,
+    MAX_MARKS,
+    MAX_READ,
+    MIN_TOKEN_HEADER,
     Alert,
     clean,
     read_alert,
@@ -39,10 +45,8 @@ CODES = {"failure_details": {"errorCode": "e"}, "provider_error": {"errorCode": 
     ("details", "cause"),
     [
         ({"error": {"message": "a", "type": "b"}, "errorMsg": "c"}, "a"),
-        ({"error": "a", "errorMsg": "c"}, "a"),
         ({"error": {"message": ""}, "errorMsg": "c", "reason": "d"}, "c"),
         ({"error": {**NAMELESS, "oauthError": "o", "detail": "d"}}, "d"),
-        ({"error": {**NAMELESS, "oauthError": "o"}}, "o"),
         ({"error": {"payload": {"message": "p"}, "oauthError": "o"}}, "p"),
         ({"error": NAMELESS}, "ti"),
         ({"error": {"type": "t", "code": "c"}}, "t"),
@@ -50,55 +54,32 @@ CODES = {"failure_details": {"errorCode": "e"}, "provider_error": {"errorCode": 
         ({**CODES, "provider_error": {"message": "m"}}, "m"),
         (CODES, "e"),
         ({"action_error": {"message": "m", "name": "TypeError"}}, "m"),
-        ({"client_authentication_error": "bad"}, "bad"),
+        ({"client_authentication_error": "bad", "reason": "why"}, "bad"),
+        ({"reason": "why", "response": "no"}, "why"),
         ({"client_authentoication_error": "bad"}, "bad"),  # so in feccft's schema
-        ({"failure_reason": "why"}, "why"),
-        ({"reason": "why"}, "why"),
         ({"errors": ["a", "b"]}, "a, b"),
         ({"errors": [{"message": "a"}, {"message": "b"}]}, "a"),
         ({"response": "Too Many Requests"}, "Too Many Requests"),
         ({"response": {"message": "m", "statusCode": 502}}, "m"),
-        ({"response": {"statusCode": 502}}, "502"),
         ({"response": {"statusCode": 400}}, "400"),
         ({"response": {"statusCode": 399}}, None),
         ({"response": {"statusCode": "204", "body": {"message": "why"}}}, "why"),
+        ({"response": {"body": {"message": "m", "error": "e"}}}, "m"),
+        ({"response": {"statusCode": 404, "body": {"error": "e"}}}, "e"),
+        ({"response": {"body": [{"message": "Too short"}, "Too long"]}}, "Too short"),
+        ({"response": {"statusCode": 404, "body": "Not Found"}}, "Not Found"),
         ({"error": 204}, "204"),
-        ({"details": "why"}, "why"),
-        ({"description": "why"}, "why"),
         ("all of it is a text", "all of it is a text"),
-        (["some", "texts"], "some, texts"),
         ([{"error": "in a list"}], "in a list"),
         ({"error": {"message": {"message": "nested otherwise"}}}, None),
         ({"error": ["a", {"b": 1}, ["c"]]}, "a"),
-        ({"error": []}, None),
         ({"prompts": [{"error": "of a step"}]}, None),
-        ([], None),
-        ([[]], None),
         (None, None),
         (0, "0"),
     ],
 )
 def test_the_cause(details: Any, cause: str | None) -> None:
     assert value("Cause", details=details) == (cause and (cause,))
-
-
-@pytest.mark.parametrize(
-    ("body", "cause"),
-    [
-        ({"message": "No such user", "error": "Not Found"}, "No such user"),
-        ({"error": "Not Found", "statusCode": 404}, "Not Found"),
-        ([{"message": "Too short"}, {"message": "Too long"}], "Too short"),
-        ("Not Found", "Not Found"),
-        (None, "403"),
-    ],
-)
-def test_a_failure_of_the_management_api_says_why(body: Any, cause: str) -> None:
-    details = {
-        "request": {"method": "post", "path": "/api/v2/users"},
-        "response": {"statusCode": 403, "body": body},
-    }
-    assert value("Cause", details=details) == (cause,)
-    assert value("Request", details=details) == ("post", "/api/v2/users")
 
 
 # The alert types that have a public schema, and in it the fields beyond the common
@@ -128,15 +109,11 @@ def filled_in(schema: str) -> dict[str, Any]:
     return event
 
 
-def test_the_schemas_are_of_known_types() -> None:
-    assert SCHEMAS
-    assert set(SCHEMAS) <= set(NAMES)
-
-
 @pytest.mark.parametrize("code", SCHEMAS)
 def test_each_type_says_why_and_about_whom_wherever_there_is_something(
     code: str,
 ) -> None:
+    assert code in NAMES
     values = alert(**filled_in(SCHEMAS[code]), type=code).values
     says_why = re.search(r"error|reason|response|desc|title|s\.details", SCHEMAS[code])
     assert ("Cause" in values) == bool(says_why)
@@ -152,22 +129,25 @@ def test_each_type_says_why_and_about_whom_wherever_there_is_something(
     [
         ("Client", {"client_name": "App", "client_id": "id"}, ("App", "id")),
         ("Client", {"client_name": "", "client_id": "id"}, ("id",)),
-        ("Client", {"client_name": "App", "client_id": None}, ("App",)),
-        ("Client", {"client_name": None, "client_id": ""}, None),
-        ("Client", {"client_id": None, "details": {"qs": {"client_id": "q"}}}, ("q",)),
         ("Client", {"client_id": "id", "details": {"qs": {"client_id": "q"}}}, ("id",)),
         ("User", {"user_name": "neo", "user_id": "auth0|1"}, ("neo",)),
-        ("User", {"user_name": "", "user_id": "auth0|1"}, ("auth0|1",)),
         ("User", {"user_id": "1", "details": {"body": {"email": "typed"}}}, ("1",)),
         ("User", {"user_id": "1", "details": {"body": {"login_hint": "t"}}}, ("1",)),
-        ("User", {"user_name": 5}, ("5",)),
+        ("User", {"details": {"body": {"email": "neo@a.example"}}}, ("neo@a.example",)),
         ("IP", {"ip": ["10.0.0.1", "10.0.0.2"]}, ("10.0.0.1, 10.0.0.2",)),
         ("IP", {"ip": {"a": 1}, "client_ip": "10.0.0.3"}, ("10.0.0.3",)),
-        ("IP", {"ip": []}, None),
         ("Organization", {"organization_name": "a", "organization_id": "o"}, ("a",)),
         ("Location", {"location_info": {"country_code": "NO"}}, ("NO",)),
         ("Location", {"location_info": "Oslo"}, None),
-        ("Log ID", {"log_id": "900"}, ("900",)),
+        ("Request", {"details": {"request": {"method": "a", "path": "b"}}}, ("a", "b")),
+        ("Request", {"details": {"request": {"backchannel_logout_uri": "u"}}}, ("u",)),
+        ("Rate limit", {"details": {"limit": {"bucket": "b", "size": 5}}}, ("b",)),
+        ("Action", {"details": {"action_id": "i", "action_name": "n"}}, ("n",)),
+        ("Action", {"details": {"action_id": "i"}}, ("i",)),
+        ("Flow", {"details": {"flow_id": "i", "flow": "n"}}, ("n",)),
+        ("Client", {"details": {"requested_client_id": "r"}}, ("r",)),
+        ("Factor", {"details": {"authenticator": {"type": "sms"}}}, ("sms",)),
+        ("Connection", {"details": {"body": {"connection": "con"}}}, ("con",)),
     ],
 )
 def test_what_an_event_says(
@@ -176,39 +156,11 @@ def test_what_an_event_says(
     assert value(key, **data) == said
 
 
-@pytest.mark.parametrize(
-    ("key", "details", "said"),
-    [
-        ("Request", {"request": {"method": "PUT", "path": "/a"}}, ("PUT", "/a")),
-        ("Request", {"request": {"backchannel_logout_uri": "uri"}}, ("uri",)),
-        ("Rate limit", {"limit": {"bucket": "b", "size": 5}}, ("b",)),
-        ("Action", {"action_id": "i", "action_name": "n"}, ("n",)),
-        ("Action", {"action_id": "i"}, ("i",)),
-        ("Flow", {"flow_id": "i", "flow": "n"}, ("n",)),
-        ("Email", {"email_type": "verify_email", "to": "a"}, ("verify_email",)),
-        ("Recipient", {"to": "neo@example.com"}, ("neo@example.com",)),
-        ("Factor", {"authenticator": {"type": "sms"}}, ("sms",)),
-        ("Client", {"requested_client_id": "r"}, ("r",)),
-        ("Client", {"body": {"client_id": "b"}}, ("b",)),
-        ("User", {"body": {"email": "neo@example.com"}}, ("neo@example.com",)),
-        ("Connection", {"body": {"connection": "con"}}, ("con",)),
-    ],
-)
-def test_what_the_details_of_an_event_say(
-    key: str, details: dict[str, Any], said: tuple[str, ...]
-) -> None:
-    assert value(key, details=details) == said
-
-
 def test_who_called_the_management_api_has_a_name_an_address_and_an_id() -> None:
     user = {"name": "Trinity", "email": "trinity@example.com"}
-    data = {
-        "type": "sapi",
-        "user_id": "auth0|1",
-        "details": {"request": {"auth": {"user": user}, "body": {"email": "typed"}}},
-    }
-    called = alert(**data)
-    assert called.values["User"] == ("Trinity", "trinity@example.com", "auth0|1")
+    details = {"request": {"auth": {"user": user}}, "body": {"email": "typed"}}
+    data = {"type": "sapi", "user_id": "auth0|1", "details": details}
+    assert value("User", **data) == ("Trinity", "trinity@example.com", "auth0|1")
     for name in ("auth0.1", "Trinity", "trinity@example.com", "typed"):
         ignore = rf"(?s)\[type: sapi\].*^User: {name}$"
         chosen, _ = read_ignore(ignore, read_types("*")[0])
@@ -216,8 +168,6 @@ def test_who_called_the_management_api_has_a_name_an_address_and_an_id() -> None
         assert bool(routed.ignored) == (name != "typed")
     del user["name"]
     assert value("User", **data) == ("trinity@example.com", "auth0|1")
-    user.clear()
-    assert value("User", **data) == ("auth0|1",)
 
 
 def test_an_alert_keeps_no_more_of_an_event_than_a_message_shows() -> None:
@@ -230,23 +180,23 @@ def test_an_alert_keeps_no_more_of_an_event_than_a_message_shows() -> None:
 
 # Where to look next, and when.
 
+EU = {"environment_name": "prod-eu-2"}
 DASHBOARD = "dashboard/eu/acme/logs/1"
 
 
 @pytest.mark.parametrize(
     ("data", "link"),
     [
-        ({"tenant_name": "acme", "environment_name": "prod-eu-2"}, DASHBOARD),
+        ({"tenant_name": "acme", **EU}, DASHBOARD),
         ({"tenant_name": "acme", "hostname": "acme.eu.auth0.com"}, DASHBOARD),
         ({"hostname": "ACME.eu.auth0.com"}, DASHBOARD),
         ({"hostname": "acme-2.auth0.com"}, "dashboard/us/acme-2/logs/1"),
         ({"hostname": "login.acme.example"}, "#/logs/1"),
-        ({"tenant_name": "acme", "hostname": "login.acme.example"}, "#/logs/1"),
         ({"tenant_name": "acme", "hostname": "other.eu.auth0.com"}, "#/logs/1"),
         ({"tenant_name": "acme", "environment_name": "layer0"}, "#/logs/1"),
-        ({"tenant_name": "a/../b", "environment_name": "prod-eu-1"}, "#/logs/1"),
+        ({"tenant_name": "a/../b", **EU}, "#/logs/1"),
         ({"hostname": ["acme.auth0.com"] * 2}, ""),
-        ({"hostname": "acme.space.auth0.com"}, ""),  # a private cloud
+        ({"tenant_name": "a", **EU, "hostname": "a.space.auth0.com"}, ""),  # private
         ({"hostname": "x.evil.example/.auth0.com"}, ""),
         ({}, "#/logs/1"),
         ({"log_id": "a/b?c#d<&"}, "#/logs/a%2Fb%3Fc%23d%3C%26"),
@@ -258,25 +208,15 @@ def test_link(data: dict[str, Any], link: str) -> None:
     )
 
 
-def test_a_private_cloud_has_no_link_whatever_the_environment_says() -> None:
-    private = alert(
-        log_id="1",
-        tenant_name="auth",
-        environment_name="prod-eu-1",
-        hostname="auth.space.auth0.com",
-    )
-    assert (private.tenant, private.link, private.log_id) == ("auth", "", "1")
-
-
 @pytest.mark.parametrize(
     "log_id",
-    ["", None, 5, ["1"], {"a": 1}, "9" * 101, "900A\u200b", "x\ty", "\ud800"],
+    ["", None, 5, ["1"], "9" * (MAX_LOG_ID + 1), "900A\u200b", "x\ty", "\ud800"],
 )
 def test_an_id_is_taken_as_it_is_or_not_at_all(log_id: object) -> None:
     assert alert(log_id=log_id).log_id == ""
     assert alert(log_id=log_id).link == ""
-    token = "eyJpZCI6MTIzNDU2Nzg5MH0"
-    assert alert(log_id=token).log_id == token
+    for taken in ("eyJpZCI6MTIzNDU2Nzg5MH0", "9" * MAX_LOG_ID):
+        assert alert(log_id=taken).log_id == taken
 
 
 @pytest.mark.parametrize(
@@ -287,11 +227,10 @@ def test_an_id_is_taken_as_it_is_or_not_at_all(log_id: object) -> None:
         ("2026-11-22T10:00:05", 1795341605),
         ("yesterday", None),
         ("0001-01-01T00:00:00+23:59", None),
+        ("1970-01-01T00:00:00Z", 0),
         ("1969-12-31T23:59:59Z", None),
         ("2100-01-01T00:00:00Z", None),
-        ("9999-12-31T23:59:59Z", None),
         (1795341605, None),
-        (None, None),
     ],
 )
 def test_time(date: object, ts: int | None) -> None:
@@ -315,12 +254,18 @@ def test_time(date: object, ts: int | None) -> None:
         (1.5, "1.5"),
         (True, "true"),
         (["a", ["b"], 2, None], "a, 2"),
+        (["a"] * (MAX_LISTED + 1), ", ".join(["a"] * MAX_LISTED)),
+        (" " * MAX_READ + "a", "…"),
         ({"a": 1}, ""),
         (None, ""),
     ],
 )
 def test_clean(value: object, text: str) -> None:
     assert clean(value) == text
+
+
+STACK = "\u0301" * MAX_MARKS
+MIXED = "\u0301\u0e49\u200d" * 99
 
 
 @pytest.mark.parametrize(
@@ -330,10 +275,10 @@ def test_clean(value: object, text: str) -> None:
         ("\u0301 \u0301", "Failed Login"),
         ("👩🏽‍❤️‍💋‍👨🏽", "👩🏽‍❤️‍💋‍👨🏽"),
         ("क्‍ष và Việt", "क्‍ष và Việt"),
-        ("a" + "\u0301" * 4 + "b", "a" + "\u0301" * 4 + "b"),
-        ("a" + "\u0301" * 99 + "b", "a" + "\u0301" * 4 + "b"),
-        ("a" + "\u0301\u0e49\u200d" * 99, "a\u0301\u0e49\u200d\u0301"),
-        ("a" + "\u0301\u200b" * 99, "a" + "\u0301" * 4),  # with spaces of no width
+        (f"a{STACK}b", f"a{STACK}b"),
+        (f"a{STACK}\u0301b", f"a{STACK}b"),
+        (f"a{MIXED}", f"a{MIXED[:MAX_MARKS]}"),
+        ("a" + "\u0301\u200b" * 99, f"a{STACK}"),  # with spaces of no width
     ],
 )
 def test_joiners_and_accents_are_writing_and_no_more(
@@ -353,14 +298,12 @@ TOKEN = f"{HEADER}.eyJzdWIiOiJuZW8ifQ.c2ln-bmF0_dXJl"
         (f"https://a.example/?error={TOKEN}&b", "https://a.example/?error=[token]&b"),
         (f"https://a/%3Ferror%3D{TOKEN}", "https://a/%3Ferror%3D[token]"),
         (f"Bearer {TOKEN}, {TOKEN}", "Bearer [token], [token]"),
-        (f"naïve {TOKEN}", "naïve [token]"),
         (TOKEN.replace("hbG", "hb\u200bG"), "[token]"),
-        (f"{HEADER}.eyJzdWIi", "[token]"),
         (f"{HEADER}.", "[token]"),
-        (HEADER, "[token]"),
         (f"{HEADER}..AAAA.BBBB.CCCC", "[token]"),  # encrypted
         ("x" * (MAX_KEPT - 25) + f" {TOKEN}", "x" * (MAX_KEPT - 25) + " [token]"),
-        ("eyJhbGci", "eyJhbGci"),
+        ("eyJ" + "a" * MIN_TOKEN_HEADER, "[token]"),
+        ("eyJ" + "a" * (MIN_TOKEN_HEADER - 1), "eyJ" + "a" * (MIN_TOKEN_HEADER - 1)),
         ("eyJan@example.com", "eyJan@example.com"),
         ("aI61p8IeyJYRliLWgvM9ev97kCCNDB", "aI61p8IeyJYRliLWgvM9ev97kCCNDB"),
         ([TOKEN, "b"], "[token], b"),
@@ -380,7 +323,7 @@ def test_a_json_web_token_is_masked(text: object, masked: str) -> None:
         ("*_a-B:sos:*_", "a-Bsos"),
         ("日本 <!>", "unknown"),
         (":fp:", "unknown"),
-        ("x" * 999, "x" * 100),
+        ("x" * 999, "x" * MAX_CODE),
     ],
 )
 def test_a_code_has_nothing_that_does_anything(log_type: str, code: str) -> None:
@@ -396,7 +339,6 @@ def test_a_code_has_nothing_that_does_anything(log_type: str, code: str) -> None
         ("", DEFAULT_FIELDS),
         (" , ", DEFAULT_FIELDS),
         ("none", ()),
-        ("ip", ("ip",)),
         ("log_id, Client,ip,client", ("log_id", "client", "ip")),
         (",".join(FIELDS), tuple(FIELDS)),
     ],

@@ -3,21 +3,20 @@
 Deliveries are in test_deliveries.py.
 """
 
-import io
 import json
 import re
 from typing import Any
-from wsgiref.util import setup_testing_defaults
 from wsgiref.validate import validator
 
 import pytest
-import requests
 import responses
 from flask.testing import FlaskClient
+from werkzeug.test import create_environ, run_wsgi_app
 
 import pace
 from app import create_app
 from events import MAX_BODY
+from outcome import Outcome, Verdict
 from tests.application import SETTINGS, TOKEN, WEBHOOK, deliver, posted
 from tests.events import event, success
 
@@ -27,20 +26,15 @@ def test_405_for_other_methods(client: FlaskClient, method: str) -> None:
     response = client.open("/api/logs", method=method)
     assert response.status_code == 405
     assert "POST" in response.headers["Allow"]
-    assert response.text == (
-        ""
-        if method == "HEAD"
-        else "this path takes another method; deliveries go to POST /api/logs\n"
-    )
+    said = "this path takes another method; deliveries go to POST /api/logs\n"
+    assert response.text == ("" if method == "HEAD" else said)
 
 
 @pytest.mark.parametrize("path", ["/", "/api", "/api/logs/", "/static/app.py", "/%ff"])
 def test_404_for_other_paths(client: FlaskClient, path: str) -> None:
     response = client.post(path)
-    assert (response.status_code, response.text) == (
-        404,
-        "deliveries go to POST /api/logs\n",
-    )
+    assert response.status_code == 404
+    assert response.text == "deliveries go to POST /api/logs\n"
 
 
 def test_event_grids_handshake_is_granted(client: FlaskClient) -> None:
@@ -73,9 +67,9 @@ def test_status_says_how_slack_takes_it(
 ) -> None:
     monkeypatch.setattr(pace, "INTERVAL", 0.0)
     response = client.get("/status")
-    assert (response.status_code, response.text) == (
-        200,
-        "ok: last delivery none yet, last message accepted none yet\n",
+    assert response.status_code == 200
+    assert response.text == (
+        "ok: last delivery none yet, last message accepted none yet\n"
     )
     deliver(client, [event()])
     deliver(client, [event()], "wrong")
@@ -92,14 +86,12 @@ def test_status_says_how_slack_takes_it(
     )
 
 
-def test_nothing_is_collected_where_the_reloader_kills_the_process(
+def test_the_reloader_loses_what_is_collected(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("WERKZEUG_RUN_MAIN", "true")
     create_app(SETTINGS)
-    log = capsys.readouterr().out
-    assert "WARNING ALERT_DIGEST_SECONDS is 0 while the reloader runs (--debug)" in log
-    assert " digest=0 " in log
+    assert "WARNING --debug: the reloader loses" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -110,10 +102,8 @@ def test_nothing_is_collected_where_the_reloader_kills_the_process(
         ("?1732820000", 200, "ok: last delivery none yet"),
         ("?uptime_kuma_cachebuster=7&max_silence=3600", 200, "ok: last delivery"),
         ("?maxsilence=3600", 400, "max_silence takes whole seconds"),
-        ("?max-silent=3600", 400, "max_silence takes whole seconds"),
         ("?max_silence=1h", 400, "max_silence takes whole seconds"),
         ("?max_silence=", 400, "max_silence takes whole seconds"),
-        ("?max_silence=-1", 400, "max_silence takes whole seconds"),
         ("?max_silence=%D9%A3", 400, "max_silence takes whole seconds"),
     ],
 )
@@ -135,26 +125,15 @@ def test_status_can_tell_of_silence(
         ("POST", "/api/logs", [success()], {}, 204),
         ("POST", "/api/logs", 5, {}, 400),
         ("POST", "/api/logs", None, {}, 401),
-        ("POST", "/api/log", [], {}, 404),
-        ("GET", "/api/logs", None, {}, 405),
         ("HEAD", "/api/logs", None, {}, 405),
         ("POST", "/api/logs", "x" * MAX_BODY, {}, 413),
-        ("POST", "/api/logs", [event()], {"status": 404, "body": "no_service"}, 503),
-        (
-            "POST",
-            "/api/logs",
-            [event()],
-            {"status": 429, "headers": {"Retry-After": "60"}},
-            503,
-        ),
-        ("GET", "/healthz", None, {}, 200),
+        ("POST", "/api/logs", [event()], {"status": 429}, 503),
         ("HEAD", "/healthz", None, {}, 200),
         ("GET", "/status", None, {}, 200),
     ],
 )
 def test_every_answer_is_wsgi_and_http(
     webhook: responses.RequestsMock,
-    monkeypatch: pytest.MonkeyPatch,
     method: str,
     path: str,
     body: Any,
@@ -163,46 +142,28 @@ def test_every_answer_is_wsgi_and_http(
 ) -> None:
     """wsgiref.validate raises AssertionError, as for a 204 with a Content-Type."""
     webhook.replace("POST", WEBHOOK, **slack_says)
-    data = b"" if body is None else json.dumps(body).encode()
-    environ: dict[str, Any] = {
-        "REQUEST_METHOD": method,
-        "SCRIPT_NAME": "",
-        "PATH_INFO": path,
-        "QUERY_STRING": "",
-        "CONTENT_LENGTH": str(len(data)),
-        "wsgi.input": io.BytesIO(data),
-        "HTTP_AUTHORIZATION": TOKEN if body is not None else "wrong",
-    }
-    setup_testing_defaults(environ)
-    answered = []
-
-    def start_response(line: str, headers: list[tuple[str, str]], *_: Any) -> Any:
-        answered.append((int(line.split()[0]), dict(headers)))
-        return lambda _data: None
-
-    result = validator(create_app(SETTINGS))(environ, start_response)
-    content = b"".join(result)
-    result.close()  # type: ignore[attr-defined]
-    ((code, headers),) = answered
-    assert code == status
-    assert ("Content-Type" in headers) == (code != 204)
-    assert content.count(b"\n") == (method != "HEAD" and code != 204)
+    environ = create_environ(
+        path,
+        method=method,
+        data=None if body is None else json.dumps(body),
+        headers={"Authorization": TOKEN if body is not None else "wrong"},
+    )
+    app = validator(create_app(SETTINGS))
+    answer, status_line, headers = run_wsgi_app(app, environ, buffered=True)
+    assert status_line.startswith(f"{status} ")
+    assert ("Content-Type" in headers) == (status != 204)
+    has_line = method != "HEAD" and status != 204
+    assert b"".join(answer).count(b"\n") == has_line
 
 
 # Start-up.
 
 
-@pytest.mark.parametrize(
-    "variables",
-    [{}, {"SLACK_WEBHOOK_URL": "secret"}, {**SETTINGS, "ALERT_TYPES": "?!"}],
-)
-def test_a_wrong_setting_stops_the_process_with_advice(
-    variables: dict[str, str],
-) -> None:
-    with pytest.raises(SystemExit) as raised:
-        create_app(variables)
-    assert "cannot start: " in str(raised.value.code)
-    assert "secret" not in str(raised.value.code)
+def test_a_wrong_setting_stops_the_process_with_advice() -> None:
+    for variables in ({}, {"SLACK_WEBHOOK_URL": "secret"}):
+        with pytest.raises(SystemExit, match="cannot start: ") as raised:
+            create_app(variables)
+        assert "secret" not in str(raised.value.code)
 
 
 def test_reads_the_environment_by_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -222,21 +183,8 @@ def test_warnings_are_logged_at_start_up(capsys: pytest.CaptureFixture[str]) -> 
 @pytest.mark.parametrize(
     ("answer", "code", "says"),
     [
-        (
-            {"body": "ok"},
-            0,
-            "delivered: a sample alert was accepted; look at the channel.",
-        ),
-        (
-            {"status": 404, "body": "no_service"},
-            1,
-            "not delivered: no_service: the webhook is gone",
-        ),
-        (
-            {"body": requests.ConnectionError(WEBHOOK)},
-            1,
-            "not delivered: no answer from Slack",
-        ),
+        ({"body": "ok"}, 0, "delivered: a sample alert was accepted; look at the"),
+        ({"status": 404, "body": "no_service"}, 1, "not delivered: no_service: the"),
     ],
 )
 def test_send_test(
@@ -248,3 +196,10 @@ def test_send_test(
     assert says in result.output
     assert "Test alert" in posted(webhook)[0]["attachments"][0]["title"]
     assert "secret" not in result.output
+
+
+def test_send_test_tells_of_slow_connecting(monkeypatch: pytest.MonkeyPatch) -> None:
+    slow = Outcome(Verdict.ACCEPTED, "ok", 200, advice="connecting took 12 s")
+    monkeypatch.setattr("slack.Webhook.post", lambda *_: slow)
+    result = create_app(SETTINGS).test_cli_runner().invoke(args=["send-test"])
+    assert "look at the channel (connecting took 12 s)." in result.output

@@ -6,7 +6,6 @@ what they may take of the memory is in test_memory.py.
 
 import contextlib
 import os
-import re
 import socket
 import threading
 import time
@@ -23,6 +22,7 @@ from tests.attackers import (
     ONE_BYTE,
     SILENT_BODY,
     WELL,
+    clients_that_never_stop,
     good_answers,
     held_connections,
     stream_of_connections,
@@ -39,7 +39,7 @@ from tests.raw_http import (
 )
 from tests.server import TOKEN, Server, measured, server, wait_until
 from tests.slack_stub import Answer, SlackStub
-from worker import MAX_CONNECTIONS, RESERVED_FILES
+from worker import MAX_CONNECTIONS
 
 # Connections.
 
@@ -62,8 +62,15 @@ def test_a_stream_of_silent_connections_holds_up_nobody(
     assert_well(service)
 
 
+def test_clients_that_never_stop_asking_hold_up_nobody(service: Server) -> None:
+    with clients_that_never_stop(service, 850):
+        time.sleep(3)  # by then all of them ask
+        assert good_answers(service) == WELL
+    assert_well(service)
+
+
 def test_idle_connections_make_room_for_a_good_client(service: Server) -> None:
-    """Without that they would be kept for 95 s, and nobody else let in."""
+    """Without that they would be kept for ten minutes, and nobody else let in."""
     with contextlib.ExitStack() as stack:
         for _ in range(MAX_CONNECTIONS):
             idle = stack.enter_context(connect(service))
@@ -170,37 +177,7 @@ def test_no_client_ends_the_worker() -> None:
         assert "Too many open files" not in running.output
 
 
-def test_too_few_files_stop_the_start() -> None:
-    with (
-        pytest.raises(AssertionError) as raised,
-        service_with_files(20 + RESERVED_FILES - 1),
-    ):
-        pass
-    assert re.search(r"cannot start: .*ulimit -n` to 60 ", str(raised.value))
-
-
-# Heads that take long to read.
-
-HOSTILE_HEADS = [
-    b"GET a://" + b"1" * 7000 + b" x\r\n\r\n",
-    b"GET / HTTP/1.1\r\na:" + b" " * 7000 + b"\0\r\n\r\n",
-    b"GET / HTTP/1.1\r\na:" + b" " * 7000 + b"x\r\n\r\n",
-    b"GET / HTTP/1.1\r\n" + b"a:\r\n" * 1500 + b"\r\n",
-    b"GET http://[x]/ HTTP/1.1\r\n\r\n",
-    b"GET / HTTP/1.1\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
-    b"GET / HTTP/1.0\r\nTransfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n",
-]
-
-
-@pytest.mark.parametrize("head", HOSTILE_HEADS, ids=range(len(HOSTILE_HEADS)))
-def test_a_hostile_head_is_refused_at_once_and_leaves_no_line(
-    service: Server, head: bytes
-) -> None:
-    """Waitress's expressions would take seconds for the first three."""
-    before = service.output
-    assert statuses(exchange(service, head)) == [400]
-    assert service.output == before
-    assert_well(service)
+# What takes long to read.
 
 
 def test_a_chunked_body_without_the_token_is_not_taken_apart(service: Server) -> None:
@@ -221,8 +198,3 @@ def test_urgent_data_ends_the_connection(service: Server) -> None:
         connection.send(b"!", socket.MSG_OOB)
         assert received(connection) == b""
     assert_well(service)
-
-
-def test_a_request_that_waits_for_nothing_gets_no_100(service: Server) -> None:
-    sent = b"GET /healthz HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n\r\n"
-    assert statuses(exchange(service, sent)) == [200]

@@ -156,7 +156,7 @@ def test_a_storm_in_one_channel_leaves_the_other_alone(
     assert len(posted(webhooks, SECURITY)) == 1
     said = deliver(two, event(), event(type="limit_wc")).text
     what = "ok: channel first: 2 alerts will be counted in the next message"
-    assert re.fullmatch(what + r", by \d\d:\d\d:\d\d UTC\n", said)
+    assert said == what + "\n"
     assert len(posted(webhooks, WEBHOOK)) == BURST + 1
     assert len(posted(webhooks, SECURITY)) == 2
     close(two)  # or else the digest would go out during another test

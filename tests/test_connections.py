@@ -2,46 +2,48 @@
 
 import contextlib
 import http.client
+import itertools
 import json
-import socket
+import logging
 import time
-from concurrent.futures import ThreadPoolExecutor
-from types import SimpleNamespace
 
 import pytest
 from waitress.adjustments import Adjustments
 
 from connections import (
-    ANSWER_TIMEOUT,
     ERRORS,
-    IDLE_TIMEOUT,
+    LOOKS_LIKE,
     MAX_BODIES,
     MAX_DRAINED,
     REQUEST_TIMEOUT,
+    SAY_EVERY,
     TOO_SLOW,
-    Connection,
     Door,
     ErrorAnswer,
     Request,
     Unavailable,
 )
 from events import MAX_BODY
-from tests.events import event, success
+from tests.events import event
 from tests.raw_http import assert_well, connect, received, request, statuses
 from tests.server import TOKEN, Server, server
-from tests.slack_stub import Answer, slack_stub
+from tests.slack_stub import Answer, SlackStub
 
 # What is kept of a request, and what is answered, without a network.
 
 
+def door() -> Door:
+    return Door(lambda authorization: authorization == TOKEN)
+
+
 def test_a_body_that_finds_no_memory_is_asked_for_again() -> None:
-    door = Door(lambda authorization: authorization == TOKEN)
+    shared = door()
     adjustments = Adjustments(max_request_body_size=MAX_DRAINED)
     ten_mebibytes = b" " * MAX_BODY
     whole = request(ten_mebibytes)
 
     def received_request() -> Request:
-        coming_in = Request(door, False, adjustments)
+        coming_in = Request(shared, False, adjustments)
         rest = whole
         while rest:
             rest = rest[coming_in.received(rest) :]
@@ -77,43 +79,82 @@ class Client:
 @pytest.mark.parametrize("code", ERRORS)
 def test_an_error_is_one_line_that_quotes_nothing(code: int) -> None:
     client = Client()
-    request_with_error = SimpleNamespace(
-        version="1.1", headers={}, error=Unavailable("quoted")
-    )
-    request_with_error.error.code = code
-    ErrorAnswer(client, request_with_error).service()
+    refused = Request(door(), False, client.adj)
+    refused.error = Unavailable("quoted")
+    refused.error.code = code
+    ErrorAnswer(client, refused).service()
     head, _, body = client.written.decode().partition("\r\n\r\n")
-    assert head.startswith(f"HTTP/1.1 {code} ")
+    assert head.startswith(f"HTTP/1.0 {code} ")
     assert body == ERRORS[code] + "\n"
     assert "quoted" not in head
     assert ("Retry-After: 1" in head) == (code == 503)
 
 
-def test_each_state_of_a_connection_has_its_time() -> None:
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        door = Door(lambda _authorization: True)
-        server = SimpleNamespace(active_channels={}, add_task=lambda _: None)
-        connection = Connection(door, server, ours, None, Adjustments(), map={})
+# A head of 8 KiB is made of each of these, and of each two in turns.
+STUMBLING_BLOCKS = [
+    *(bytes([byte]) for byte in b'\t \n\v\0:",%[1x\xff'),
+    b" " * 29 + b"x",
+    b"\r\n" + b" " * 29,
+    b"\r\n",
+    b"\r\na: b",
+    b"\r\na:" + b" " * 29,
+    b"\r\nContent-Length: 1",
+    b"\r\nTransfer-Encoding: chunked",
+    b"%41",
+]
+STARTS = [
+    b"",
+    b"A ",
+    b"GET /",
+    b"GET a://",
+    b"GET / HTTP/1.1\r\na:",
+    b"GET / HTTP/1.1\r\nAuthorization: Bearer",
+    b"GET / HTTP/1.1\r\nContent-Length: ",
+    b"GET / HTTP/1.1\r\nTransfer-Encoding: ",
+]
 
-        def seconds() -> float:
-            """How long its client has in this state; 0 where it has no limit."""
-            for limit in (REQUEST_TIMEOUT, IDLE_TIMEOUT):
-                if connection.is_overdue(connection.since + limit + 0.1):
-                    assert not connection.is_overdue(connection.since + limit - 0.1)
-                    return limit
-            return 0
 
-        assert seconds() == REQUEST_TIMEOUT  # it has sent nothing yet
-        connection.received(b"GET / HTTP/1.1\r\n")
-        assert seconds() == REQUEST_TIMEOUT
-        connection.received(b"\r\n")
-        assert seconds() == 0  # it waits for us
-        connection.requests.clear()
-        connection._has_answered = True
-        assert seconds() == IDLE_TIMEOUT
-        connection.total_outbufs_len = 1
-        assert seconds() == ANSWER_TIMEOUT
+def seconds_to_read(head: bytes) -> float:
+    """Of the thread's own time, the best of five."""
+    best = 1.0
+    for _ in range(5):
+        started = time.thread_time()
+        Request(door(), False, Adjustments()).received(head)
+        best = min(best, time.thread_time() - started)
+    return best
+
+
+@pytest.mark.parametrize("start", STARTS, ids=range(len(STARTS)))
+def test_no_head_takes_long_to_read(start: bytes) -> None:
+    """It is read in the one loop, in which everybody else waits."""
+    pairs = map(b"".join, itertools.combinations(STUMBLING_BLOCKS, 2))
+    pieces = [*STUMBLING_BLOCKS, *pairs]
+    ends = [b"", b" x", b"\0", b" HTTP/1.1"]
+    for piece, end in itertools.product(pieces, ends):
+        head = start + piece * (8100 // len(piece)) + end
+        assert seconds_to_read(head + b"\r\n\r\n") < 0.05, head[:200]
+
+
+def test_what_is_refused_is_logged_once_an_hour(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    shared = door()
+
+    def said() -> list[str]:
+        """What is logged of three refusals."""
+        caplog.clear()
+        for _ in range(3):
+            shared.note_refusal(400, "unreadable")
+        return caplog.messages
+
+    with caplog.at_level(logging.WARNING):
+        assert said() == ["request status=400 count=1 reason='unreadable'"]
+        shared.now += SAY_EVERY - 1
+        assert said() == []
+        shared.note_refusal(431, "too long")
+        assert caplog.messages == ["request status=431 count=1 reason='too long'"]
+        shared.now += 1
+        assert said() == ["request status=400 count=6 reason='unreadable'"]
 
 
 # Clients of the running service that are slow or idle.
@@ -167,66 +208,79 @@ def test_a_request_has_its_time_however_many_drops_it_comes_in(service: Server) 
 
 
 def test_a_second_request_has_its_own_time(service: Server) -> None:
-    first = request(b"[]", b"Content-Length: 2")
+    sent = request(b"[]", b"Content-Length: 2")
     with connect(service) as connection:
-        for _ in range(2):
-            connection.sendall(first)
-            assert statuses(connection.recv(65536)) == [204]
-            time.sleep(0.6 * REQUEST_TIMEOUT)
-        connection.sendall(first[:-1])
+        connection.sendall(sent)
+        assert statuses(connection.recv(65536)) == [204]
+        time.sleep(REQUEST_TIMEOUT + 1)
+        connection.sendall(sent[:-1])
         time.sleep(0.6 * REQUEST_TIMEOUT)
-        connection.sendall(first[-1:])
+        connection.sendall(sent[-1:])
         assert statuses(connection.recv(65536)) == [204]
 
 
-def kept(running: Server, bodies: list[list[object]], pause: float) -> list[int]:
-    """What requests on one connection are answered, with a pause after each."""
-    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=20)
-    answers = []
-    for body in bodies:
-        headers = {"Authorization": TOKEN}
-        connection.request("POST", "/api/logs", json.dumps(body), headers)
-        response = connection.getresponse()
-        response.read()
-        answers.append(response.status)
-        connection.auto_open = 0  # not another one, if the service has closed it
-        time.sleep(pause)
-    connection.close()
-    return answers
+DELIVERY = request(b"[]", b"Content-Length: 2")
+HEALTH = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
-def slow_slack_answers() -> list[int]:
-    """What a kept connection is answered while Slack is slower than a client may be."""
-    with slack_stub() as slack, server(SLACK_WEBHOOK_URL=slack.url) as running:
-        slack.script(*[Answer(delay=REQUEST_TIMEOUT + 0.6)] * 2)
-        return kept(running, [[event()], [event()]], pause=0)
-
-
-def test_a_good_clients_connection_is_kept(service: Server) -> None:
-    with ThreadPoolExecutor(2) as pool:
-        slow_slack = pool.submit(slow_slack_answers)
-        idle = pool.submit(kept, service, [[], [success()]], REQUEST_TIMEOUT + 1.5)
-        assert slow_slack.result() == [200, 200]
-        assert idle.result() == [204, 204]
+def is_kept(running: Server, sent: bytes, status: int) -> bool:
+    """Whether the connection stays open after the answer, which has this status."""
+    with connect(running) as connection:
+        for _ in range(2):
+            connection.sendall(sent)
+            answer = http.client.HTTPResponse(connection)
+            try:
+                answer.begin()
+            except ConnectionError:
+                return False
+            assert answer.status == status
+            answer.read()
+    return True
 
 
 @pytest.mark.parametrize(
-    ("version", "header", "is_kept"),
+    ("sent", "status", "kept"),
     [
-        (b"HTTP/1.1", b"X: x", True),
-        (b"HTTP/1.1", b"Connection: close", False),
-        (b"HTTP/1.0", b"X: x", False),
+        (DELIVERY, 204, True),
+        (DELIVERY.replace(b"Host: x", b"Connection: close"), 204, False),
+        (DELIVERY.replace(b"HTTP/1.1", b"HTTP/1.0"), 204, False),
+        (DELIVERY.replace(TOKEN.encode(), b"wrong"), 401, False),
+        (HEALTH, 200, False),
+        (
+            HEALTH.replace(b"Host", b"Authorization: " + TOKEN.encode() + b"\r\nHost"),
+            200,
+            True,
+        ),
     ],
 )
-def test_a_204_leaves_the_connection_as_the_client_wants_it(
-    service: Server, version: bytes, header: bytes, is_kept: bool
+def test_a_connection_is_kept_for_who_has_the_token_and_wants_it(
+    service: Server, sent: bytes, status: int, kept: bool
 ) -> None:
-    sent = request(b"[]", b"Content-Length: 2", header).replace(b"HTTP/1.1", version)
+    assert is_kept(service, sent, status) == kept
+
+
+def test_a_slow_slack_costs_no_connection(slack: SlackStub) -> None:
+    slack.script(Answer(delay=REQUEST_TIMEOUT + 0.6))
+    with server(SLACK_WEBHOOK_URL=slack.url) as running:
+        assert is_kept(running, request(json.dumps([event()]).encode()), 200)
+
+
+def test_where_no_token_is_set_no_connection_is_kept() -> None:
+    variables = {"SLACK_WEBHOOK_URL": "console:", "AUTH0_LOG_STREAM_TOKEN": ""}
+    with server(**variables) as running:
+        assert not is_kept(running, DELIVERY, 204)
+        assert not is_kept(running, DELIVERY.replace(TOKEN.encode(), b""), 204)
+
+
+@pytest.mark.parametrize("first_bytes", LOOKS_LIKE)
+def test_who_speaks_no_http_1_is_told_so_as_the_log_is(
+    service: Server, first_bytes: bytes
+) -> None:
+    advice = LOOKS_LIKE[first_bytes]
     with connect(service) as connection:
-        connection.sendall(sent)
-        assert statuses(connection.recv(65536)) == [204]
-        if not is_kept:
-            assert connection.recv(1) == b""
-            return
-        connection.sendall(sent)
-        assert statuses(connection.recv(65536)) == [204]
+        connection.sendall(first_bytes + b"secret\r\nGET / HTTP/1.1\r\n\r\n")
+        answer = received(connection)
+    assert statuses(answer) == [400]
+    assert answer.endswith(f"\r\n\r\n{advice}\n".encode())
+    assert f"WARNING request status=400 count=1 reason={advice!r}" in service.output
+    assert "secret" not in service.output

@@ -22,27 +22,9 @@ def lines(shown: Message) -> list[str]:
     return console.render(shown, colours=False).splitlines()
 
 
-def test_shows_the_message_as_slack_would() -> None:
-    sent = event(
-        log_id="900", user_name="<!channel> & 日本", details={"error": "Wrong realm"}
-    )
-    assert lines(message(sent)) == [
-        "",
-        "Failed Login (Incorrect Password) in acme",
-        "▌ Wrong email or password. [type: fp]",
-        "▌ https://manage.auth0.com/dashboard/eu/acme/logs/900",
-        "▌ 2026-11-22 10:00:05 UTC",
-        "▌ Cause: Wrong realm",
-        "▌ Client: Default App aI61p8I8aFjmYRliLWgvM9ev97kCCNDB",
-        "▌ User: <!channel> & 日本",
-        "▌ Connection: Username-Password-Authentication",
-        "▌ IP: 203.0.113.9",
-    ]
-
-
 def test_shows_the_same_facts_as_slack_in_the_same_order() -> None:
     wrong = [event(log_id="1", date=f"2026-11-22T10:00:0{n}Z") for n in range(5)]
-    other = event(log_id="2", ip="203.0.113.66", user_name="trinity")
+    other = event(log_id="2", ip="203.0.113.66", user_name="<!channel> & 日本")
     blocked = event(type="limit_wc", log_id="3", tenant_name="other")
     shown = message(
         *wrong, other, blocked, fields=("ip", "user"), purpose=Purpose(surges={"fp": 2})
@@ -62,7 +44,7 @@ def test_shows_the_same_facts_as_slack_in_the_same_order() -> None:
         "▌ https://manage.auth0.com/dashboard/eu/acme/logs/2",
         "▌ Failed Login (Incorrect Password) · 2026-11-22 10:00:00 to 10:00:05 UTC",
         "▌ IPs (2): 203.0.113.9 ×5, 203.0.113.66 ×1",
-        "▌ Users (2): neo@example.com ×5, trinity ×1",
+        "▌ Users (2): neo@example.com ×5, <!channel> & 日本 ×1",
         "▌ acme",
     ]
 

@@ -64,7 +64,6 @@ def test_ten_messages_go_out_at_once_and_the_rest_with_the_digest() -> None:
     assert world.collected() == [*rest, "more"]
     answered, entry = world.answers["more"]
     assert (answered, entry.collected, entry.repeated) == (START, 2, 2)
-    assert entry.digest_in == pytest.approx(DUE - START)
     assert entry.outcome
     assert entry.outcome.verdict is Verdict.ACCEPTED
 
@@ -190,7 +189,6 @@ def test_a_surge_of_what_is_known_goes_out_at_once() -> None:
     world.run()
     surge = [f"f{START:g}.{n}" for n in range(SURGE)]
     assert world.posts[BURST:] == [(START + 0.5 * (SURGE - 1), surge)]
-    assert world.answers[surge[-1]][1].digest_in == 0
     assert world.messages[-1].purpose.surges == {"f": 1}
 
 
@@ -262,14 +260,11 @@ def test_five_thousand_are_not_kept_waiting() -> None:
     at, log_ids = world.posts[BURST]
     assert at == pytest.approx(25.4)
     assert len(log_ids) == MAX_COLLECTED
-    assert world.answers["4"][1].digest_in == 0  # at once
     assert world.answered_at("5") == pytest.approx(25.9)  # there was no room until then
     assert world.collected() == ["0", "1", "2", "3", "4", "5"]
 
 
-def test_what_comes_while_a_message_is_in_flight_is_told_when_the_next_goes_out() -> (
-    None
-):
+def test_what_comes_while_a_message_is_in_flight_goes_out_with_the_next() -> None:
     """Not at once, although as many are collected with those in flight."""
     world = stormy(seconds=5, each=NO_SURGE)
     start = 6.5 * BURST  # when the bucket is full
@@ -279,7 +274,6 @@ def test_what_comes_while_a_message_is_in_flight_is_told_when_the_next_goes_out(
     deliver_a_fifth(world, start + 5, "in the next one")
     world.run()
     assert world.sizes[BURST:] == [4 * FIFTH + 1, FIFTH]
-    assert world.answers["in the next one"][1].digest_in == LONGEST
     assert start + 8 + FIRST < world.starts[-1] < start + 5 + LONGEST
 
 

@@ -3,6 +3,7 @@
 import gzip
 import json
 import tracemalloc
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from events import (
     EventReader,
     UnreadableDelivery,
 )
-from tests.events import event, fixture, success
+from tests.events import event, success
 
 ONE, OTHER = event(), success()
 FIRST, LAST = json.dumps(ONE), json.dumps(OTHER)
@@ -51,16 +52,9 @@ def test_reads_every_content_format(body: str) -> None:
     assert read(body) == ([ONE["data"], OTHER["data"]], 0)
 
 
-def test_reads_one_event_as_an_object() -> None:
-    for indent in (None, 2):
-        assert read(json.dumps(ONE, indent=indent)) == ([ONE["data"]], 0)
-
-
-def test_reads_the_fixtures() -> None:
-    for name in ("failed_login.json", "limits.jsonl", "mixed.json"):
-        events, skipped = read(fixture(name))
-        assert events
-        assert not skipped
+@pytest.mark.parametrize("indent", [None, 2])
+def test_reads_one_event_as_an_object(indent: int | None) -> None:
+    assert read(json.dumps(ONE, indent=indent)) == ([ONE["data"]], 0)
 
 
 @pytest.mark.parametrize("body", [b"[]", b'{"logs": []}', b"\n[]\n", b"[ \n ]"])
@@ -118,6 +112,8 @@ def test_an_envelope_hides_no_event_and_costs_itself_alone() -> None:
 
 # Where nothing is an event, or the body was cut off.
 
+TOO_MANY_ITEMS = f"the body holds over {MAX_ITEMS} items"
+
 
 @pytest.mark.parametrize(
     ("body", "reason"),
@@ -126,17 +122,13 @@ def test_an_envelope_hides_no_event_and_costs_itself_alone() -> None:
         (b" \r\n\t", "the body is empty; send Auth0 log events as JSON"),
         (b"event", "the body is not JSON: Expecting value: line 1 column 1 (char 0)"),
         (b"\xff\xfe[\x00]\x00", "the body is not JSON"),
-        (b"[event]", "the body is not JSON: Expecting value"),
         (b'[{"data"', "the body is not JSON"),
         (b"5", "none of the 1 item(s) in the body is a log event"),
-        (b"[[]]", "none of the 1 item(s)"),
         (b'{"logs": 1}', "none of the 1 item(s)"),
-        (b'{"data": {}}', "none of the 1 item(s)"),
         (b'{"data": {"type": 5}}', "none of the 1 item(s)"),
         (b"{}\n5\n", "none of the 2 item(s) in the body is a log event"),
-        (b'{"data": {"type": "f"}}\n' + b"x\n" * 500_000, "holds over 50000 items"),
-        (b"[" + b"5," * 50_000 + b"5]", "the body holds over 50000 items"),
-        (b'[{"data": {"type": "f"}}' + b",[]" * 50_000 + b"]", "over 50000 items"),
+        (b'{"data": {"type": "f"}}\n' + b"x\n" * MAX_ITEMS, TOO_MANY_ITEMS),
+        (b"[" + b"5," * MAX_ITEMS + b"5]", TOO_MANY_ITEMS),
         (b"[" * 200_000, "the body is not JSON: its array has no end"),
         (b'{"data":' * 50_000, "the body is not JSON"),
     ],
@@ -156,19 +148,15 @@ def test_as_many_items_as_are_allowed_are_read() -> None:
 @pytest.mark.parametrize(
     "body",
     [
-        f"[{FIRST},{LAST[:-1]}]",
         f'[{FIRST},{{"data": "]',
         f'[{FIRST},{{"data": "a\\"]}}]',
         f'[{FIRST},{{"data": [}}]',
         f"[{FIRST}]]",
         f"[{FIRST}] {LAST}",
-        f"[{FIRST}][{LAST}]",
         f"[{FIRST}]\n[{LAST}",
         f'{{"logs": [{FIRST}]]',
         f'{{"logs": [{FIRST}]}}}}',
-        f'{{"logs": [{FIRST}]\n',
         f"{FIRST}\n{LAST[:-1]}",
-        f'{FIRST}\n{{"data": {{"type": "f',
         f"{FIRST}\n[{LAST}",
         FIRST[:-1],
     ],
@@ -193,8 +181,8 @@ def test_no_beginning_of_an_array_is_a_delivery(
 
 @pytest.mark.parametrize("odd", ["[2026-11-22] proxy", '{"logs": [x]} y', "[5]", "[]"])
 def test_a_line_that_begins_like_an_array_costs_itself_alone(odd: str) -> None:
+    expected = ([ONE["data"], OTHER["data"]], 1)
     for lines in ((odd, FIRST, LAST), (FIRST, odd, LAST), (FIRST, LAST, odd)):
-        expected = ([ONE["data"], OTHER["data"]], 1)
         assert read("\n".join(lines)) == expected
         assert read("\r\n\r\n".join(lines) + "\n") == expected
 
@@ -220,19 +208,17 @@ BROKEN = {
     "word": "undefined",
     "two": f"{LAST} {LAST}",
 }
+NO_EVENTS = {"5": "5", "null": "null", "no type": '{"data": {}}', "data": '{"data": 5}'}
+ODD = TOO_MUCH | BROKEN | NO_EVENTS
 
 
 @pytest.mark.parametrize(
     "form", ["[{},{},{}]", "[{}\n,{},\n{}]", "{}\n{}\n{}", '{{"logs": [{},{},{}]}}']
 )
-@pytest.mark.parametrize("item", [*TOO_MUCH, *BROKEN])
-def test_what_cannot_be_read_costs_itself_alone(form: str, item: str) -> None:
-    unreadable = {**TOO_MUCH, **BROKEN}[item]
-    for items in (
-        (unreadable, FIRST, LAST),
-        (FIRST, unreadable, LAST),
-        (FIRST, LAST, unreadable),
-    ):
+@pytest.mark.parametrize("item", ODD)
+def test_what_is_no_event_costs_itself_alone(form: str, item: str) -> None:
+    odd = ODD[item]
+    for items in ((odd, FIRST, LAST), (FIRST, odd, LAST), (FIRST, LAST, odd)):
         assert read(form.format(*items)) == ([ONE["data"], OTHER["data"]], 1)
 
 
@@ -254,16 +240,8 @@ def test_an_event_that_is_too_much_is_not_to_be_sent_again(
 ) -> None:
     body = form.format(TOO_MUCH[item], TOO_MUCH[item])
     assert read(body) == ([], form.count("{"))
-
-
-def test_what_is_no_event_beside_one_that_is_too_much_is_to_be_sent_again() -> None:
     with pytest.raises(UnreadableDelivery, match=r"none of the 2 item\(s\)"):
-        read(f"[{DIGITS}, 5]")
-
-
-def test_an_item_that_is_no_event_does_not_cost_the_others() -> None:
-    items = [ONE, 5, {"data": {}}, {"data": None}, None, [ONE], OTHER]
-    assert read(json.dumps(items)) == ([ONE["data"], OTHER["data"]], 5)
+        read(f"[{TOO_MUCH[item]}, 5]")  # this is, for what is no event
 
 
 @given(st.lists(st.sampled_from([FIRST, "x", "5", DIGITS, '"]"']), min_size=1))
@@ -295,14 +273,10 @@ def test_whatever_comes_each_event_is_read_or_the_delivery_is_none(text: str) ->
 def peak(body: bytes) -> float:
     """The most memory in MiB that reading a body took, beside the body."""
     tracemalloc.start()
-    try:
-        for _event in EventReader(body):
-            pass
-    except UnreadableDelivery:
-        pass
-    finally:
-        _, most = tracemalloc.get_traced_memory()
-        tracemalloc.stop()
+    with suppress(UnreadableDelivery):
+        list(EventReader(body))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
     return most / 1024**2
 
 
@@ -318,15 +292,13 @@ def test_memory_stays_flat(form: str) -> None:
 def test_what_is_read_is_let_go() -> None:
     size = 1024**2
     tracemalloc.start()
-    try:
-        reader = EventReader(f"[{FIRST},{LAST}{' ' * size}]".encode())
-        events = iter(reader)
-        next(events)
-        during, _ = tracemalloc.get_traced_memory()
-        list(events)
-        after, _ = tracemalloc.get_traced_memory()
-    finally:
-        tracemalloc.stop()
+    reader = EventReader(f"[{FIRST},{LAST}{' ' * size}]".encode())
+    events = iter(reader)
+    next(events)
+    during, _ = tracemalloc.get_traced_memory()
+    list(events)
+    after, _ = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
     assert during < 1.5 * size
     assert after < 0.5 * size
 
@@ -364,7 +336,6 @@ def test_a_body_of_brackets_is_not_searched_for_ever(
         (b'"first", "description": "second"', "second"),
         (b"NaN", None),
         (b"-Infinity", None),
-        (b"1e999", float("inf")),
         (b"null", None),
     ],
 )

@@ -4,7 +4,7 @@ from itertools import count
 
 import pytest
 
-from alerts import MAX_KEPT, Alert
+from alerts import MAX_CODE, MAX_KEPT, Alert
 from events import Event
 from filters import (
     MAX_NEW,
@@ -20,15 +20,11 @@ from filters import (
 from log_types import FAILURES, LIMITS, NAMES, OTHERS
 
 DEFAULT = {*FAILURES, *LIMITS}
+Log = pytest.LogCaptureFixture
 
 
 def chosen(types: str = "", ignore: str = "") -> AlertFilter:
     return read_ignore(ignore, read_types(types)[0])[0]
-
-
-def doubts(ignore: str, types: str = "") -> list[str]:
-    """The warnings of an ALERT_IGNORE."""
-    return read_ignore(ignore, read_types(types)[0])[1]
 
 
 def alerts(events: list[Event], types: str = "", ignore: str = "") -> list[Alert]:
@@ -50,19 +46,17 @@ def test_the_rule_by_spelling_agrees_with_the_table() -> None:
         assert {code for code in codes if group_of(code) != group} == set()
 
 
-NEW_CODES = {
-    "failure": "passkey_enrollment_failed fapp fe2e failed_device_posture_check"
-    " gd_send_whatsapp_failure token_vault_access_error consent_rejected login_denied"
-    " invitation_expired export_aborted device_flow_canceled ldap_agent_offline"
-    " signup_unsuccessful organization_not_found import_not_completed payment_declined"
-    " token_exchange_success_failed success_page_error",
-    "limit": "limit_organizations sms_rate_limit_exceeded mfa_pwd_leak quota_exhausted"
-    " too_many_sessions account_blocked brute_force_detected login_throttled"
-    " account_lockout account_locked bot_detected",
+NEW_CODES = {  # each for something in the rule that no code in the table spells
+    "failure": "fapp fe2e login_denied payment_declined device_flow_canceled"
+    " export_aborted invitation_expired ldap_agent_offline signup_unsuccessful"
+    " organization_not_found import_incomplete login_refused token_invalid api_timeout"
+    " token_exchange_success_failed import_not_completed success_page_error",
+    "limit": "login_throttled account_blocked account_lockout account_locked"
+    " brute_force_detected bot_detected size_exceeded over_quota pool_exhausted"
+    " data_breach replay_attack suspicious_ip",
     "": "agents_execution_completed forms_rendering_succeeded federation spk"
     " federation_sync_started account_unlocked account_unblocked failover_completed"
-    " failed_logins_report_succeeded flows_vault_created rate_limit_reset_completed"
-    " kms_rotation_success gd_start_something feature_flag_changed",
+    " failed_logins_report_succeeded rate_limit_reset_completed feature_flag_changed",
 }
 
 
@@ -79,18 +73,12 @@ def test_each_code_is_in_one_group_and_no_two_share_a_name() -> None:
     assert len(set(NAMES.values())) == len(NAMES)
 
 
-@pytest.mark.parametrize(
-    ("code", "group", "name"),
-    [
-        ("fepotpft", "failure", "Failed Exchange: Passwordless OTP"),
-        ("limit_wc", "limit", "Blocked Account: Failed Logins"),
-        ("new_thing_failed", "failure", ""),
-        ("w", "", "Warning During Login"),  # only because the filter asks for it
-    ],
-)
-def test_an_alert_says_its_group_and_its_name(code: str, group: str, name: str) -> None:
-    (alert,) = alerts([{"type": code}], "failure,limit,w")
-    assert (alert.group, alert.name) == (group, name)
+def test_an_alert_says_its_group_and_its_name() -> None:
+    (alert,) = alerts([{"type": "fepotpft"}])
+    assert (alert.group, alert.name) == ("failure", "Failed Exchange: Passwordless OTP")
+    # Only because the filter asks for it.
+    (alert,) = alerts([{"type": "w"}], "w")
+    assert (alert.group, alert.name) == ("", "Warning During Login")
 
 
 # ALERT_TYPES.
@@ -101,7 +89,6 @@ def test_an_alert_says_its_group_and_its_name(code: str, group: str, name: str) 
     [
         ("", DEFAULT),
         ("limit", LIMITS.keys()),
-        ("failure, limit,", DEFAULT),
         ("failure,limit,w", DEFAULT | {"w"}),
         ("!fsa,!fco", DEFAULT - {"fsa", "fco"}),
         ("failure,!f*", {code for code in FAILURES if code[0] != "f"}),
@@ -109,7 +96,6 @@ def test_an_alert_says_its_group_and_its_name(code: str, group: str, name: str) 
         ("f?", {code for code in NAMES if len(code) == 2 and code[0] == "f"}),
         ("kms_*,!*_success", {"kms_key_management_failure", "kms_key_state_changed"}),
         ("[!a-z]*,sapi", {"sapi"}),
-        ("*", NAMES.keys()),
     ],
 )
 def test_alert_types(types: str, expected: set[str]) -> None:
@@ -120,12 +106,9 @@ def test_alert_types(types: str, expected: set[str]) -> None:
 @pytest.mark.parametrize(
     ("types", "code", "alerted"),
     [
-        ("new_thing_created,fp", "new_thing_created", True),
         ("new_*,fp", "New_Thing_Created", True),
         ("!new_*", "new_thing_failed", False),
-        ("!limit", "new_thing_failed", True),
         ("!limit", "new_limit", False),
-        ("limit", "New_Limit", True),
         ("f*,*_a*_b*_c*", "_succe" * 200_000 + "!", False),
         ("", "failed_" * 200_000, True),
     ],
@@ -146,31 +129,28 @@ def test_tells_entries_that_match_nothing_known() -> None:
     ]
 
 
-MALFORMED = ["limit,fp;fu", "limit,!", "w,!!fp", "f/", "(f)", "[fp", "fp:fu", "f'"]
-MISTYPED = [
-    "failures",
-    "failures,w",
-    "failure*",
-    "fail,w",
-    "FAILED,w",
-    "error",
-    "errors",
-]
+@pytest.mark.parametrize(
+    "types", ["limit,fp;fu", "limit,!", "w,!!fp", "(f)", "[fp", "f'"]
+)
+def test_a_malformed_entry_is_quoted(types: str) -> None:
+    with pytest.raises(ValueError, match=r"^has the entry .+: give .*failure,.*gd_\*"):
+        read_types(types)
 
 
 @pytest.mark.parametrize(
     ("types", "said"),
     [
-        *[(types, r"^has the entry .+: give .*failure,.*gd_\*") for types in MALFORMED],
-        *[(types, "^has '.+', .*did you mean failure") for types in MISTYPED],
+        ("failures,w", "^has 'failures', .*did you mean failure"),
+        ("FAILED,w", "^has 'failed', .*did you mean failure"),
+        ("fail,w", "^has 'fail', .*did you mean failure"),
+        ("errors", "^has 'errors', .*did you mean failure"),
         ("fp,!limts", "^has 'limts', .*did you mean limit"),
         ("!*", r"^is '!\*', which matches no log type.*never be an alert"),
         ("!failure,!limit", "never be an alert"),
-        ("fp,!f?", "never be an alert"),
         ("no_such_*", "never be an alert"),
     ],
 )
-def test_what_is_wrong_with_alert_types(types: str, said: str) -> None:
+def test_a_filter_that_is_mistyped_or_takes_nothing(types: str, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         read_types(types)
 
@@ -178,9 +158,7 @@ def test_what_is_wrong_with_alert_types(types: str, said: str) -> None:
 # New log types.
 
 
-def test_a_log_type_newer_than_the_list_is_named_once(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_a_log_type_newer_than_the_list_is_named_once(caplog: Log) -> None:
     router = Router({"first": chosen(), "SECURITY": chosen("limit")})
     codes = ("fp", "new_thing_failed", "New.thing", "x" * 999)
     for _ in range(3):
@@ -195,9 +173,7 @@ def test_a_log_type_newer_than_the_list_is_named_once(
     ]
 
 
-def test_no_flood_of_new_log_types_fills_the_memory_or_the_log(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_no_flood_of_new_log_types_fills_the_memory_or_the_log(caplog: Log) -> None:
     found = alerts([{"type": f"new_{n}_failed"} for n in range(2 * MAX_NEW)])
     assert len(found) == 2 * MAX_NEW
     assert len(caplog.records) == MAX_NEW
@@ -221,13 +197,8 @@ def test_each_event_goes_to_every_channel_whose_filter_takes_it() -> None:
 
 
 def test_ignored_is_what_no_channel_takes_because_of_alert_ignore() -> None:
-    router = Router(
-        {
-            "quiet": chosen("failure", "^Noise"),
-            "limits": chosen("limit", "^Noise"),
-            "others": chosen("fu,w"),
-        }
-    )
+    quiet, limits = chosen("failure", "^Noise"), chosen("limit", "^Noise")
+    router = Router({"quiet": quiet, "limits": limits, "others": chosen("fu,w")})
     codes = ("fp", "limit_wc", "fu", "s")
     noise = [{"type": code, "description": "Noise"} for code in codes]
     routed = router.route([*noise, {"type": "fp", "description": "News"}])
@@ -250,16 +221,7 @@ LOGIN = {
     "connection": "Users",
     "ip": "203.0.113.9",
 }
-BARE = {
-    "tenant_name": "",
-    "client_name": "",
-    "client_id": "",
-    "user_name": "",
-    "connection": "",
-    "ip": "",
-}
-REFRESH = r"^Unknown or invalid refresh token.*\[type: ferrt\]$"
-UNKNOWN = "Unknown or invalid refresh token"
+BARE = dict.fromkeys(LOGIN, "") | {"type": "fp"}
 
 
 @pytest.mark.parametrize(
@@ -269,46 +231,29 @@ UNKNOWN = "Unknown or invalid refresh token"
         ("Password is too", {"description": "The Password is too common."}, True),
         ("Password is too", {"description": "password is too common"}, False),
         ("Password is too", {"description": None}, False),
-        ("Password is too", {"description": 5}, False),
-        ("Password is too", {"description": ["Password is too common"]}, True),
-        (REFRESH, {"type": "ferrt", "description": UNKNOWN}, True),
-        (REFRESH, {"type": "ferrt", "description": UNKNOWN + "x" * 5000}, True),
-        (REFRESH, {"type": "fertft", "description": UNKNOWN}, False),
+        (r"^Unknown x+… \[type: fp\]$", {"description": "Unknown " + "x" * 900}, True),
         (r"^Failed Signup \[type: fs\]$", {"type": "fs", "description": ""}, True),
-        (r"^a b \[type: fp\]$", {"description": "a\nb"}, True),
         (r"^<b> & co \[type: fp\]$", {"description": "<b> & co"}, True),
         ("^$|x", {"description": ""}, False),
         # The lines, for a pattern that names one of them.
         ("^Tenant: acme-dev$", {}, True),
-        ("^Tenant: acme$", {}, False),
         ("^Client: Default App aI61", {}, True),
-        (r"^User: probe@example\.com$", {}, True),
-        (r"^User: .*@example\.org$", {}, False),
-        ("^Connection: Users$", {}, True),
-        (r"^IP: 203\.0\.113\.", {}, True),
         ("^(User|Client): Default", {}, True),
         (r"^(?:User|IP): 203\.", {}, True),
         ("(?i)^user: PROBE", {}, True),
         ("^(?i:user): PROBE", {"user_name": "PROBE"}, True),
-        (r"(?s)\[type: fp\].*^Client: Default", {}, True),
-        (r"(?s)\[type: fu\].*^Client: Default", {}, False),
         (r"\[type: fp\]\nTenant: .*\nClient: .*\nUser: .*\nConn.*\nIP: 203", {}, True),
         ("Tenant:|Client:|User:|Connection:|IP: (?!::1)", BARE, False),
-        ("^IP: (10|::1)", {**BARE, "ip": "::1"}, True),
         # No other sees them: a stranger can type what stands there.
         ("probe@example", {}, False),
         ("unknown user: ", {"user_name": "unknown user: x"}, False),
-        (r"\[type: fp\]$", {}, True),
         (r"\[type: fp\]\n", {}, False),
-        ("^(?!Wrong)", {}, False),
-        ("^(?!Other)", {}, True),
         ("^Users$|Superuser:", {}, False),
         # No text forges a line or is too long for its line.
-        ("^Tenant: x$", {"description": "x\nTenant: x\n\u2028Tenant: x\rIP: 1"}, False),
+        ("^Tenant: x$", {"description": "x\nTenant: x\n\u2028Tenant: x"}, False),
         ("^Tenant: x$", {"user_name": "x\nTenant: x\n\u2028Tenant: x"}, False),
         (f"^User: u{{{MAX_KEPT - 1}}}…$", {"user_name": "u" * 900}, True),
-        (r"^d{99}.*… \[type: fp\]$", {"description": "d" * 900}, True),
-        (r"type: limit_x{90}\]$", {"type": "limit_" + "x" * 90}, True),
+        (r"type: limit_x+\]$", {"type": "limit_".ljust(MAX_CODE, "x")}, True),
     ],
 )
 def test_alert_ignore(ignore: str, event: Event, silenced: bool) -> None:
@@ -318,7 +263,7 @@ def test_alert_ignore(ignore: str, event: Event, silenced: bool) -> None:
 @pytest.mark.parametrize(
     "ignore",
     # Only the package regex refuses the last one.
-    ["(", "*", "[", "a{2,1}", "(?P<n>", f"a{{{2**64}}}", "(" * 2000, "a{id}"],
+    ["(", "*", f"a{{{2**64}}}", "(" * 2000, "a{id}"],
 )
 def test_a_malformed_expression_is_quoted(ignore: str) -> None:
     with pytest.raises(ValueError, match="which is no regular expression") as raised:
@@ -331,23 +276,20 @@ def test_a_malformed_expression_is_quoted(ignore: str) -> None:
     [
         ("", ".*"),
         ("", "common|"),
-        ("", "(?s).+"),
-        ("", r"\[type: "),
-        ("", "^Tenant: "),
         ("", "^User: |^IP: "),
         ("fp,fu", r"\[type: f.\]"),
         ("limit", r"\[type: (limit_|.*pwd_leak|api_|gd_|too_)"),
-        ("", r"(\w+\s?)*$"),
         ("", "(a+)*"),
     ],
 )
 def test_an_expression_that_matches_everything_is_an_error(
     types: str, ignore: str
 ) -> None:
-    with pytest.raises(ValueError, match="which matches every title") as raised:
+    with pytest.raises(
+        ValueError, match=r"matches every title.*never be an alert"
+    ) as e:
         read_ignore(ignore, chosen(types))
-    assert str(raised.value).startswith(f"is {ignore!r}, ")
-    assert "never be an alert" in str(raised.value)
+    assert str(e.value).startswith(f"is {ignore!r}, ")
 
 
 # For each what the warning says, and nothing for what is as it should be.
@@ -355,20 +297,15 @@ def test_an_expression_that_matches_everything_is_an_error(
     ("ignore", "said"),
     [
         ("fp", "ALERT_TYPES=!fp"),
-        ("fp|fu", "ALERT_TYPES=!fp,!fu"),
         ("^(FP, !fu)$", "ALERT_TYPES=!fp,!fu"),
         ("^User: auth0|507f1f77", r"write \|"),
-        ("^User: google-oauth2|1039", r"write \|"),
-        ("/^Failed Logout/", "leave them out"),
         ("/^Failed Logout/i", "(?i)"),
         ("^Failed Logout # a comment", "leave it out"),
         ("^Failed Logout [type: flo]$", r"write \[type: CODE\]"),
-        ("Failed{e<=1}", r"write \{"),
         ("Failed{1<=e<=2}", r"write \{"),
         ("^[[:alpha:]]+ x", "a-z for"),
         # What silences by what is missing, the samples cannot tell for sure.
         ("^(?!.*neo[0-9])", "would never be an alert"),
-        ("^(?!Tenant: acme-prod$)", "would never be an alert"),
         # All is well.
         ("^Password is too common", ""),
         (r"^Failed Logout \[type: flo\]$", ""),
@@ -376,21 +313,16 @@ def test_an_expression_that_matches_everything_is_an_error(
         (r"^User: (auth0|samlp)\|", ""),
         ("(?x) ^Failed # a comment", ""),
         (r"a{2} b{,3} c{1,2} \{e\} [:x]", ""),
-        ("^(?!Wrong)", ""),
         (r"(?i)^(?!WRONG|unknown or invalid refresh token\.)", ""),
         (r"^(?!unknown or invalid refresh token\.)", ""),
         ("(?s)^(?!.*^Tenant: acme-prod$)", ""),
-        ("^A", ""),
-        ("^.{0,40}$", ""),
         (r"^(?!\?{9})|^(\?|\?\?)+ \[[^t]", ""),  # hangs for a sample
-        ("^$", ""),
-        ("", ""),
     ],
 )
 def test_warns_of_what_does_something_else_than_was_typed(
     ignore: str, said: str
 ) -> None:
-    warnings = doubts(ignore)
+    _, warnings = read_ignore(ignore, chosen())
     assert bool(warnings) == bool(said)
     for warning in warnings:
         assert warning.startswith(f"is {ignore!r}, ")
@@ -405,9 +337,7 @@ PLAIN = {"type": "fp", "description": "Quiet"}
 QUIET = chosen("", "^Quiet")
 
 
-def test_what_is_not_found_in_time_is_shown_and_the_pattern_rests(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_what_is_not_found_in_time_is_shown_and_the_pattern_rests(caplog: Log) -> None:
     now = [1000.0]
     filters = {"first": chosen("", FRAGILE), "LIMITS": chosen("", "^.u|^aa")}
     router = Router(filters, clock=lambda: now[0])
@@ -424,9 +354,7 @@ def test_what_is_not_found_in_time_is_shown_and_the_pattern_rests(
         assert len(caplog.messages) == lines
 
 
-def test_the_searches_of_a_delivery_together_end_in_time(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+def test_the_searches_of_a_delivery_together_end_in_time(caplog: Log) -> None:
     step = MAX_SEARCHES / 8  # each look at this clock takes so long
     for filters, searches in (({"": QUIET}, 8), ({"first": QUIET, "OPS": QUIET}, 4)):
         router = Router(filters, clock=count(1, step).__next__)

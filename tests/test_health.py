@@ -5,10 +5,12 @@ from typing import Any
 import pytest
 
 from health import PATIENCE, Health
+from outcome import Outcome, Verdict
 from pace import Standing, Trouble
 
 START = 1795341606.9  # 2026-11-22T10:00:06Z, as the log has it
-DOWN = "Slack failed: HTTP 500"
+DOWN = Outcome(Verdict.UNAVAILABLE, "Slack failed: HTTP 500", 500)
+GONE = Outcome(Verdict.REFUSED, "no_service", 404)
 NEVER = "last message accepted none yet"
 
 
@@ -52,7 +54,7 @@ def test_says_when_last_something_came_and_went(world: World) -> None:
 
 
 def test_a_refusal_is_told_at_once(world: World) -> None:
-    refused = Trouble(1000, "no_service")
+    refused = Trouble(1000, GONE)
     said = "Slack has refused messages since 2026-11-22T10:00:06Z: no_service"
     world.fare[""] = Standing(refused=refused)
     assert world.health.line() == (503, said)
@@ -63,7 +65,7 @@ def test_a_refusal_is_told_at_once(world: World) -> None:
 
 def test_a_slack_that_cannot_be_reached_is_told_after_ten_minutes(world: World) -> None:
     world.fare[""] = Standing(accepted_at=900, failing=Trouble(1000, DOWN))
-    said = f"Slack has taken no messages since 2026-11-22T10:00:06Z: {DOWN}"
+    said = f"Slack has taken no messages since 2026-11-22T10:00:06Z: {DOWN.reason}"
     world.now += PATIENCE - 0.1
     assert world.health.line() == (
         200,
@@ -100,7 +102,7 @@ def test_each_channel_in_trouble_is_named(world: World) -> None:
         "SECURITY": Standing(failing=Trouble(1000, DOWN)),
     }
     since = "2026-11-22T10:00:06Z"
-    taken = f"Slack has taken no messages since {since}: {DOWN}"
+    taken = f"Slack has taken no messages since {since}: {DOWN.reason}"
     assert world.health.line() == (
         200,
         f"ok so far: last delivery none yet,"
@@ -108,7 +110,7 @@ def test_each_channel_in_trouble_is_named(world: World) -> None:
         f" channel SECURITY: {taken}; 503 from 2026-11-22T10:10:06Z on",
     )
     world.now += PATIENCE
-    world.fare["DEV"] = Standing(refused=Trouble(1000, "no_service"))
+    world.fare["DEV"] = Standing(refused=Trouble(1000, GONE))
     assert world.health.line(max_silence=1) == (
         503,
         f"channel SECURITY: {taken};"

@@ -17,8 +17,7 @@ JOINER = "\u2060"
     [
         ("<!channel>", 99, "&lt;!channel&gt;"),
         ("&lt;", 99, "&amp;lt;"),
-        ("'\"", 99, "'\""),
-        ("abcd", 4, "abcd"),
+        ("abc'", 4, "abc'"),
         ("abcde", 4, "abc…"),
         ("a&b", 7, "a&amp;b"),
         ("a&bc", 7, "a&amp;…"),
@@ -39,13 +38,10 @@ def test_a_backtick_ends_no_code() -> None:
 @pytest.mark.parametrize(
     ("text", "broken"),
     [
-        (":sos:", ":_sos:"),
         ("2001:18:a:b:100::1", "2001:18:_a:_b:_100::1"),
         (":100: :1234:", ":_100: :_1234:"),
         (":+1: :-1: :e-mail: :8ball:", ":_+1: :_-1: :_e-mail: :_8ball:"),
-        (":日本: :SOS:", ":_日本: :_SOS:"),
-        (":wave::skin-tone-2:", ":_wave::_skin-tone-2:"),
-        ("10:00:05", "10:00:05"),
+        (":wave::skin-tone-2: :日本:", ":_wave::_skin-tone-2: :_日本:"),
         ("2026-11-22T10:00:05.696Z", "2026-11-22T10:00:05.696Z"),
         ("1:101:1 ::1 a:b a: b: :a b:", "1:101:1 ::1 a:b a: b: :a b:"),
         ("https://a.example:8080/", "https://a.example:8080/"),
@@ -63,15 +59,11 @@ def test_no_emoji_is_left_and_nothing_else_is_changed(text: str) -> None:
     assert not re.search(r":(100|1234|[+-]1|[\w-]*[^\W\d_][\w-]*):", broken)
 
 
-def test_a_date_reads_in_utc_where_slack_does_not_show_it() -> None:
+def test_dates_and_links_read_as_plain_words() -> None:
     time = datetime(2026, 11, 22, 10, 0, 5, tzinfo=UTC)
-    date = markup.date(time, markup.DAY_AND_TIME, "2026-11-22 10:00:05 UTC")
-    assert date == (
-        "<!date^1795341605^{date_short_pretty} {time_secs}|2026-11-22 10:00:05 UTC>"
+    date = markup.date(time, "{time}", "10:00 UTC")
+    assert date == "<!date^1795341605^{time}|10:00 UTC>"
+    text = f"a · {date}, see <https://a.example/#/b>, &lt;https://a.example&gt;"
+    assert markup.plain(text) == (
+        "a · 10:00 UTC, see https://a.example/#/b, &lt;https://a.example&gt;"
     )
-    assert markup.plain(f"a · {date} · b") == "a · 2026-11-22 10:00:05 UTC · b"
-
-
-def test_a_link_reads_as_it_is() -> None:
-    assert markup.plain("see <https://a.example/#/b>.") == "see https://a.example/#/b."
-    assert markup.plain("&lt;https://a.example&gt;") == "&lt;https://a.example&gt;"

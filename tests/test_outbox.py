@@ -14,7 +14,7 @@ import pytest
 import deliveries
 from alerts import Alert
 from message import Purpose
-from outbox import AFTER_A_BUG, LATE_AFTER, LOST_AFTER, MAX_REMEMBERED, MIN_POST
+from outbox import AFTER_A_BUG, LATE, LATE_AFTER, LOST_AFTER, MAX_REMEMBERED, MIN_POST
 from outcome import Outcome, Verdict
 from pace import INTERVAL, LAST_TRY, MAX_PAUSE, Trouble
 from tests.outbox_world import (
@@ -76,7 +76,7 @@ def test_so_many_may_wait_and_one_more_is_told_so_at_once() -> None:
     [
         ([FAILED] * 9, "Slack failed: HTTP 500"),
         ([OK, (OK, 12.0)], "Slack has not answered yet"),
-        ([(OK, 8.5)], "Slack has not answered the message before this one yet"),
+        ([(OK, 8.5)], "Slack has not answered yet"),
     ],
 )
 def test_a_delivery_is_told_what_it_waited_for(script: list[Any], reason: str) -> None:
@@ -122,7 +122,7 @@ def test_a_post_without_an_answer_is_a_failure_from_its_start() -> None:
     world.arrive(0, "a", "1")
     world.at_once(ask)
     world.run()
-    assert failing == [None, Trouble(0, "Slack has not answered yet"), None]
+    assert failing == [None, Trouble(0, LATE), None]
 
 
 @pytest.mark.parametrize("late", [OK, NO_SERVICE, limited(300)])

@@ -56,22 +56,22 @@ def test_a_failure_is_known_from_its_first_post_on_for_its_latest_reason(
 ) -> None:
     world.post(FAILED, goes_again=True)
     world.post(limited(5), goes_again=True)
-    assert world.standing.failing == Trouble(100, "Slack's rate limit is reached")
-    assert world.pace.trouble == limited(5)
+    assert world.standing.failing == Trouble(100, limited(5))
+    assert world.standing.trouble == world.standing.failing
     world.post(Outcome(Verdict.ACCEPTED, "ok", advice="it was slow"))
     assert world.standing == Standing(accepted_at=103, advice="it was slow")
-    assert world.pace.trouble is None
+    assert world.standing.trouble is None
 
 
 def test_a_refusal_is_known_until_a_message_is_accepted(world: World) -> None:
     world.post(OK)
     world.post(MALFORMED, goes_again=True)
-    assert world.standing.failing == Trouble(101, "invalid_attachments")
+    assert world.standing.failing == Trouble(101, MALFORMED)
     world.post(MALFORMED)
-    assert world.standing == Standing(101, refused=Trouble(102, "invalid_attachments"))
+    assert world.standing == Standing(101, refused=Trouble(102, MALFORMED))
     world.post(FAILED, goes_again=True)
     world.post(NO_SERVICE)
-    assert world.standing == Standing(101, refused=Trouble(102, "no_service"))
+    assert world.standing == Standing(101, refused=Trouble(102, NO_SERVICE))
     world.post(OK)
     assert world.standing == Standing(accepted_at=106)
 

@@ -1,12 +1,21 @@
 """Settings: what may stand in each variable, and what is said where it may not."""
 
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from alerts import DEFAULT_FIELDS
-from settings import DEFAULTS, EXAMPLE_TOKEN, ChannelSettings, Settings, read_settings
+from settings import (
+    DEFAULTS,
+    EXAMPLE_TOKEN,
+    MAX_DIGEST_SECONDS,
+    MIN_TOKEN,
+    ChannelSettings,
+    Settings,
+    read_settings,
+)
 from tests.server import ROOT
 
 TOKEN = "a-token-that-is-long-enough"
@@ -36,32 +45,31 @@ def refusal(**variables: str) -> str:
 
 def test_the_defaults() -> None:
     settings = read()
-    assert settings.token == TOKEN
-    assert settings.log_level == "INFO"
+    assert (settings.token, settings.log_level, settings.warnings) == (
+        TOKEN,
+        "INFO",
+        (),
+    )
     (channel,) = settings.channels
-    assert channel.name == ""
-    assert channel.webhook_url == WEBHOOK
+    assert (channel.name, channel.webhook_url) == ("", WEBHOOK)
     assert channel.fields == DEFAULT_FIELDS
     assert channel.digest_seconds == 600
-    assert channel.alert_filter.wanted == ["failure", "limit"]
-    assert channel.alert_filter.unwanted == []
+    assert channel.alert_filter.types == "failure,limit"
     assert channel.alert_filter.ignore is None
-    assert settings.warnings == ()
 
 
 def test_values_that_will_do() -> None:
     settings = read(
         SLACK_WEBHOOK_URL=f" {WEBHOOK}\n",
         AUTH0_LOG_STREAM_TOKEN=" a~b ",
-        ALERT_DIGEST_SECONDS="3600",
+        ALERT_DIGEST_SECONDS="0",
         LOG_LEVEL="debug",
     )
-    assert settings.token == "a~b"
-    assert settings.log_level == "DEBUG"
+    assert (settings.token, settings.log_level) == ("a~b", "DEBUG")
     (channel,) = settings.channels
-    assert channel.webhook_url == WEBHOOK
-    assert channel.digest_seconds == 3600
-    assert read_channel(ALERT_DIGEST_SECONDS="0").digest_seconds == 0
+    assert (channel.webhook_url, channel.digest_seconds) == (WEBHOOK, 0)
+    most = str(MAX_DIGEST_SECONDS)
+    assert str(read_channel(ALERT_DIGEST_SECONDS=most).digest_seconds) == most
 
 
 @pytest.mark.parametrize(
@@ -71,12 +79,9 @@ def test_values_that_will_do() -> None:
         "https://hooks.slack-gov.com/services/T0/B0/x",
         "https://chat.example:8443/hooks/x?y=z",
         "https://chat.example/?token=x",
-        "https://chat.example/workflows/x",
-        "https://chat.example/archives/x",
         "https://notslack.com/triggers/x",
         "https://hooks.slack.com.proxy.example/x",
         "http://localhost:9000/x",
-        "http://localhost/?x",
         "http://127.0.0.1:443/x",
         "http://[::1]:9000/x",
         "console:",
@@ -93,41 +98,27 @@ FOR_THIS_MACHINE = "is an http:// URL, and plain HTTP goes to this machine only"
     ("url", "wrong"),
     [
         ("", "is not set"),
-        ("secret", "is not an https:// URL"),
         ("hooks.slack.com/services/secret", "is not an https:// URL"),
         ("ftp://hooks.slack.com/secret", "is not an https:// URL"),
-        ("HTTPS//secret", "is not an https:// URL"),
         ("https://hooks.slack.com\\[secret]", "is not an https:// URL"),
         ("http://localhost\\@secret.example/x", FOR_THIS_MACHINE),
         ("http://hooks.slack.com/services/secret", FOR_THIS_MACHINE),
-        ("HTTP://mattermost:8065/hooks/secret", FOR_THIS_MACHINE),
         ("http://127.0.0.1.secret.example/", FOR_THIS_MACHINE),
         ("http://localhost:1@secret.example/x", FOR_THIS_MACHINE),
         ("https://", "is a host without a path"),
         ("https://hooks.slack.com", "is a host without a path"),
-        ("https://hooks.slack.com/#secret", "is a host without a path"),
-        ("https://secret.example:8443", "is a host without a path"),
         ("https:///secret", "is not a valid URL"),
         ("https://*.secret/x", "is not a valid URL"),
-        ("https://secret:port/x", "is not a valid URL"),
-        ("https://[::1/secret", "is not a valid URL"),
         ("https://hooks.slack.com/services /secret", "has U+0020, where only"),
         ("\u200bhttps://hooks.slack.com/services/T/B/secret", "has U+200B, where only"),
-        ("https://hooks.slack.com/services/T/B/sec\u00adret", "has U+00AD, where only"),
-        ("https://secret\u2100.example/x", "has U+2100, where only visible ASCII"),
         ("https://hooks.slack.com/services/...", "is the example's"),
         ("https://hooks.slack.com/services/T0/B0/…", "is the example's"),
-        ("https://hooks.slack.com/.../secret", "is the example's"),
         ("https://hooks.slack.com/services/T/B/${KEY}", "is a placeholder"),
         ("https://chat.example/hooks/<KEY>", "is a placeholder"),
         ("https://hooks.slack.com/triggers/T0/1/secret", "is a workflow's URL"),
-        ("https://hooks.slack.com/workflows/T0/1/secret", "is a workflow's URL"),
         ("https://hooks.slack-gov.com/triggers/T0/secret", "is a workflow's URL"),
-        ("https://acme.slack.com/archives/secret", "is a channel's address"),
         ("https://app.slack.com:443/client/T0/secret", "is a channel's address"),
-        ("https://hooks.slack.com/services/", "is incomplete, or holds several"),
         ("https://hooks.slack.com/services/secret/B000", "is incomplete, or holds"),
-        ("https://hooks.slack-gov.com/services/secret", "is incomplete, or holds"),
         ("https://hooks.slack.com?secret", "is incomplete, or holds several URLs"),
         ("https://HOOKS.slack.com//services/T/B/secret", "is incomplete, or holds"),
         (f"{WEBHOOK},{WEBHOOK}", "is incomplete, or holds several URLs"),
@@ -140,20 +131,17 @@ def test_a_webhook_url_that_will_not_do_is_never_quoted(url: str, wrong: str) ->
     assert "https://hooks.slack.com/services/..., made at https://api.slack" in said
 
 
-@pytest.mark.parametrize("name", ["PATH", "SLACK_WEBHOOK_URL", "SLACK_WEBHOOK"])
-def test_a_missing_webhook_url_is_named(name: str) -> None:
+def test_a_missing_webhook_url_is_named() -> None:
     with pytest.raises(ValueError, match="SLACK_WEBHOOK_URL is not set: ") as raised:
-        read_settings({name: " "})
+        read_settings({"SLACK_WEBHOOK": "x"})
     assert "cp .env.example .env, then flask run" in str(raised.value)
-    assert "gunicorn does not" in str(raised.value)
-    hint = "SLACK_WEBHOOK (did you mean SLACK_WEBHOOK_URL?)"
-    assert (hint in str(raised.value)) == (name == "SLACK_WEBHOOK")
+    assert "SLACK_WEBHOOK (did you mean SLACK_WEBHOOK_URL?)" in str(raised.value)
 
 
-@pytest.mark.parametrize("value", ["a minute", "-1", "1.5", "3601", "99999", "٣"])
-def test_a_digest_that_will_not_do_is_quoted(value: str) -> None:
-    said = refusal(ALERT_DIGEST_SECONDS=value)
-    assert said.startswith(f"ALERT_DIGEST_SECONDS is {value!r}: give whole seconds, ")
+def test_a_digest_that_will_not_do_is_quoted() -> None:
+    for value in ("-1", "1.5", str(MAX_DIGEST_SECONDS + 1), "99999", "٣"):
+        said = refusal(ALERT_DIGEST_SECONDS=value)
+        assert said.startswith(f"ALERT_DIGEST_SECONDS is {value!r}: give whole seconds")
 
 
 def test_all_that_is_wrong_is_said_at_once() -> None:
@@ -187,34 +175,32 @@ def test_all_that_is_wrong_is_said_at_once() -> None:
         assert line.startswith(start.strip())
 
 
-@pytest.mark.parametrize(
-    ("token", "warning"),
-    [
-        ("", "anyone can post"),
-        ("  ", "anyone can post"),
-        (EXAMPLE_TOKEN, "which everybody knows"),
-        ("15characters...", "somebody could guess it"),
-    ],
-)
-def test_warns_of_an_endpoint_that_is_open_or_as_good_as(
-    token: str, warning: str
-) -> None:
-    # A Kubernetes service named auth0-logs is no token under another name.
-    (said,) = read(AUTH0_LOG_STREAM_TOKEN=token, AUTH0_LOGS_PORT="tcp://x").warnings
-    assert warning in said
-    assert read(AUTH0_LOG_STREAM_TOKEN="16-characters...").warnings == ()
+def test_warns_of_an_endpoint_that_is_open_or_as_good_as() -> None:
+    tokens = {
+        "": "anyone can post",
+        EXAMPLE_TOKEN: "which everybody knows",
+        "x" * (MIN_TOKEN - 1): "somebody could guess it",
+    }
+    for token, warning in tokens.items():
+        # A Kubernetes service named auth0-logs is no token under another name.
+        (said,) = read(AUTH0_LOG_STREAM_TOKEN=token, AUTH0_LOGS_PORT="tcp://x").warnings
+        assert warning in said
+    assert read(AUTH0_LOG_STREAM_TOKEN="x" * MIN_TOKEN).warnings == ()
 
 
-def test_repr_shows_no_secret() -> None:
-    shown = repr(read(AUTH0_LOG_STREAM_TOKEN="the-token"))
-    assert "the-token" not in shown
-    assert "secret" not in shown
-
-
-def test_the_secrets_are_what_is_sent() -> None:
-    url = "https://chat.example/hooks/%7Ex?y=z#alerts"
-    sent = {"https://chat.example/hooks/~x?y=z", "/hooks/~x?y=z"}
-    assert read(SLACK_WEBHOOK_URL=url).secrets == {TOKEN, *sent}
+def test_the_secrets_are_the_token_and_what_is_sent_to_each_webhook() -> None:
+    settings = read(
+        SLACK_WEBHOOK_URL_A="https://secret.example/hooks/%7Ex?y=z#alerts",
+        SLACK_WEBHOOK_URL_B="console:",
+        SLACK_WEBHOOK_URL_C="console:",
+    )
+    assert settings.secrets == {
+        TOKEN,
+        *(WEBHOOK, "/services/T000/B000/secret"),
+        *("https://secret.example/hooks/~x?y=z", "/hooks/~x?y=z"),
+    }
+    assert "secret" not in repr(settings)
+    assert TOKEN not in repr(settings)
 
 
 @pytest.mark.parametrize(
@@ -222,17 +208,13 @@ def test_the_secrets_are_what_is_sent() -> None:
     [
         ("secret words", "holds a space"),
         ("it's-secret-and-long-enough", "a quote"),
-        ('"inch"-secret-and-long-enough', "a quote"),
         ("back\\slash-secret-long-enough", "a backslash"),
-        ("pässword-secret-long-enough", "not ASCII"),
         ("\u212aelvin-secret-long-enough", "not ASCII"),
         (os.fsdecode(b"t\xff\xfe-secret-long-enough"), "not ASCII"),
-        ("tab\tin-the-secret", "holds a space"),
         ("Bearer secret-that-is-long-enough", "begins with Bearer"),
         ("${AUTH0_LOG_STREAM_TOKEN:-secret}", "is a placeholder"),
         ("<your secret token>", "is a placeholder"),
         ("ChangeMe-secret-long-enough", "is a placeholder"),
-        ("................", "is a placeholder"),
         ("…", "is a placeholder"),
     ],
 )
@@ -249,11 +231,10 @@ def test_a_token_of_any_visible_ascii_but_quotes_and_backslashes_will_do() -> No
     assert repr(token)[1:-1] == token
 
 
-def test_the_example_works_as_it_stands() -> None:
-    lines = (ROOT / ".env.example").read_text().splitlines()
-    example = dict(
-        line.split("=", 1) for line in lines if line and not line.startswith("#")
-    )
+def test_the_example_has_what_must_be_set_and_works_as_it_stands() -> None:
+    text = (ROOT / ".env.example").read_text()
+    example = dict(re.findall(r"^([A-Z0-9_]+)=(.*)$", text, re.M))
+    assert set(example) == {"SLACK_WEBHOOK_URL", "AUTH0_LOG_STREAM_TOKEN"}
     settings = read_settings(example)
     assert settings.channels[0].webhook_url == "console:"
     assert settings.token == EXAMPLE_TOKEN
@@ -262,17 +243,12 @@ def test_the_example_works_as_it_stands() -> None:
 # Quotes that nobody takes off.
 
 
-@pytest.mark.parametrize(
-    ("variable", "quotes"),
-    [
-        *zip(DEFAULTS, ['""'] * len(DEFAULTS), strict=True),
-        *[("LOG_LEVEL", quotes) for quotes in ("''", "“”", "‘’", "„“", "””", '“"')],
-    ],
-)
-def test_a_value_in_quotes_stops_the_start(variable: str, quotes: str) -> None:
-    for value in ("secret\nin-quotes", ""):
-        said = refusal(**{variable: f" {quotes[0]}{value}{quotes[1]}"})
-        assert said.startswith(f"{variable} starts and ends with a quote: remove both")
+@pytest.mark.parametrize("variable", DEFAULTS)
+def test_a_value_in_quotes_stops_the_start(variable: str) -> None:
+    for first, last in ('""', "''", "“”", "‘’", "„“", '“"'):
+        for value in ("secret\nin-quotes", ""):
+            said = refusal(**{variable: f" {first}{value}{last}"})
+            assert said.startswith(f"{variable} starts and ends with a quote: remove")
 
 
 def test_quotes_within_a_pattern_are_allowed() -> None:
@@ -298,81 +274,62 @@ def test_a_secret_may_stand_in_a_file(tmp_path: Path) -> None:
         SLACK_WEBHOOK_URL_OPS="console:",
         SLACK_WEBHOOK_URL_OPS_FILE="",
     )
-    assert settings.token == "https://chat.example/token"
-    urls = {channel.name: channel.webhook_url for channel in settings.channels}
-    assert urls == {
-        "": "https://chat.example/webhook",
-        "OPS": "console:",
-        "SECURITY": "https://chat.example/security",
-    }
+    urls = [settings.token, *(channel.webhook_url for channel in settings.channels)]
+    host = "https://chat.example"
+    assert urls == [f"{host}/token", f"{host}/webhook", "console:", f"{host}/security"]
     assert settings.warnings == ()
 
 
-@pytest.mark.parametrize(
-    "secret",
-    ["AUTH0_LOG_STREAM_TOKEN", "SLACK_WEBHOOK_URL", "SLACK_WEBHOOK_URL_SECURITY"],
-)
+@pytest.mark.parametrize("secret", ["AUTH0_LOG_STREAM_TOKEN", "SLACK_WEBHOOK_URL_X"])
 def test_a_file_without_a_secret_stops_the_start(secret: str, tmp_path: Path) -> None:
     file = tmp_path / "secret"
     file.write_text(" \n")
     for path, wrong in (
-        ("", "names no file that can be read (Is a directory)"),
-        ("https://secret.example/x", "names no file that can be read (No such file"),
-        (str(file), "names an empty file: write the value into it"),
-        ('"/run/secrets/x"', "starts and ends with a quote"),
+        ("", "_FILE names no file that can be read (Is a directory)"),
+        ("https://secret.example/x", "_FILE names no file that can be read (No such"),
+        (str(file), "_FILE names an empty file: write the value into it"),
+        ('"/run/secrets/x"', "_FILE starts and ends with a quote"),
     ):
         said = refusal(**{secret: "", f"{secret}_FILE": path})
-        assert said.startswith(f"{secret}_FILE {wrong}")
+        assert said.startswith(secret + wrong)
         assert "\n" not in said
     said = refusal(**{secret: "console:", f"{secret}_FILE": str(file)})
     assert said == f"{secret}_FILE is set, and the one without _FILE too: keep one"
     file.write_bytes(b"\xffsecret words")
-    assert refusal(**{secret: "", f"{secret}_FILE": str(file)}).startswith(
-        f"{secret} h"
-    )
+    said = refusal(**{secret: "", f"{secret}_FILE": str(file)})
+    assert said.startswith(f"{secret} h")  # has, or holds, what no secret does
 
 
 # Names that are nearly ours.
 
 
-@pytest.mark.parametrize(
-    ("name", "meant"),
-    [
-        ("ALERT_TYPE", "ALERT_TYPES"),
-        ("SLACK_WEBHOOK", "SLACK_WEBHOOK_URL"),
-        ("SLACK_WEBHOOK_URLS", "SLACK_WEBHOOK_URL"),
-        ("SLACK_WEBHOOKURL_SECURITY", "SLACK_WEBHOOK_URL_SECURITY"),
-        ("SECURITY_SLACK_WEBHOOK_URL", ""),
-        ("slack_fields", "SLACK_FIELDS"),
-        ("ALERT_FIELDS", ""),
-        ("ALERT_DIGEST", ""),
-        ("AUTH0_LOGSTREAM_TOKEN", "AUTH0_LOG_STREAM_TOKEN"),
-        ("AUTH0_LOG_STREAM_TOKEN_SECURITY", "AUTH0_LOG_STREAM_TOKEN"),
-        ("auth0_logs", ""),
-        ("LOGLEVEL", "LOG_LEVEL"),
-        ("ALERT_TYPE_SECURITY", "ALERT_TYPES_SECURITY"),
-        ("SLACK_CHANNEL", ""),
-    ],
-)
-def test_warns_of_a_name_that_looks_like_ours(name: str, meant: str) -> None:
-    variables = {"SLACK_WEBHOOK_URL_SECURITY": "console:", name: "'secret'"}
-    hint = f" (did you mean {meant}?)" if meant else ""
-    assert read(**variables).warnings == (
-        f"nothing reads these variables: {name}{hint}",
-    )
-
-
-def test_one_warning_lists_all_but_what_a_platform_sets() -> None:
-    names = (
+def test_one_warning_names_all_that_look_like_ours() -> None:
+    """Those are left out that a platform sets, or another program reads."""
+    strays = {
+        "ALERT_FIELDS": "",
+        "ALERT_TYPE": "ALERT_TYPES",
+        "ALERT_TYPE_SECURITY": "ALERT_TYPES_SECURITY",
+        "AUTH0_LOGSTREAM_TOKEN": "AUTH0_LOG_STREAM_TOKEN",
+        "AUTH0_LOG_STREAM_TOKEN_SECURITY": "AUTH0_LOG_STREAM_TOKEN",
+        "LOGLEVEL": "LOG_LEVEL",
+        "SECURITY_SLACK_WEBHOOK_URL": "",
+        "SLACK_URL": "",
+        "SLACK_WEBHOOKURL_SECURITY": "SLACK_WEBHOOK_URL_SECURITY",
+        "slack_fields": "SLACK_FIELDS",
+    }
+    others = (
         "PATH HOME PORT DYNO LANG LC_ALL WEB_CONCURRENCY FLASK_RUN_PORT TZ HOSTNAME"
         " GUNICORN_CMD_ARGS PYTHONUNBUFFERED HTTPS_PROXY REQUESTS_CA_BUNDLE LOG_FORMAT"
         " AUTH0_DOMAIN AUTH0_CLIENT_ID ALERTS WEBHOOK_URL AUTH0_LOGS_SERVICE_HOST"
         " AUTH0_LOGS_SERVICE_PORT AUTH0_LOGS_SERVICE_PORT_HTTP AUTH0_LOGS_PORT"
-        " SLACK_WEBHOOK_PORT_80_TCP_ADDR SLACK_URL ALERT_FIELDS LOGLEVEL"
+        " SLACK_WEBHOOK_PORT_80_TCP_ADDR"
     )
-    assert read(**dict.fromkeys(names.split(), "x")).warnings == (
-        "nothing reads these variables: ALERT_FIELDS, LOGLEVEL (did you mean"
-        " LOG_LEVEL?), SLACK_URL",
+    variables = dict.fromkeys([*strays, *others.split()], "'secret'")
+    said = []
+    for name, meant in strays.items():
+        said.append(f"{name} (did you mean {meant}?)" if meant else name)
+    assert read(SLACK_WEBHOOK_URL_SECURITY="console:", **variables).warnings == (
+        "nothing reads these variables: " + ", ".join(said),
     )
 
 
@@ -380,8 +337,6 @@ def test_one_warning_lists_all_but_what_a_platform_sets() -> None:
     "name",
     [
         "AUTH0_LOG_TOKEN",
-        "AUTH0_LOG_STREAM",
-        "AUTH0_STREAM_TOKEN",
         "auth0_log_stream_token",
         "AUTH0_LOG_STREAM_TOKEN_FILES",
         "MY_OWN_SERVICES_AUTH0_LOG_STREAM_TOKEN",
@@ -409,20 +364,22 @@ def test_a_channel_has_its_own_variables_and_shares_the_others() -> None:
         ALERT_IGNORE_OPS_2=" ",
         ALERT_DIGEST_SECONDS_OPS_2="",
     )
-    first, ops, security = settings.channels
-    assert [channel.name for channel in settings.channels] == ["", "OPS_2", "SECURITY"]
-    assert first.webhook_url == WEBHOOK
-    assert ops.webhook_url == "console:"
-    assert security.webhook_url == f"{WEBHOOK}2"
-    assert first.alert_filter.types == ops.alert_filter.types == "failure"
-    assert security.alert_filter.types == "limit"
-    assert first.alert_filter.ignore == security.alert_filter.ignore
-    assert first.alert_filter.ignore is not None
-    assert ops.alert_filter.ignore is None
-    assert first.fields == ops.fields == ("ip",)
-    assert security.fields == DEFAULT_FIELDS
-    assert first.digest_seconds == security.digest_seconds == 30
-    assert ops.digest_seconds == 600
+    found = [
+        (
+            channel.name,
+            channel.webhook_url,
+            channel.alert_filter.types,
+            bool(channel.alert_filter.ignore),
+            channel.fields,
+            channel.digest_seconds,
+        )
+        for channel in settings.channels
+    ]
+    assert found == [
+        ("", WEBHOOK, "failure", True, ("ip",), 30),
+        ("OPS_2", "console:", "failure", False, ("ip",), 600),
+        ("SECURITY", f"{WEBHOOK}2", "limit", True, DEFAULT_FIELDS, 30),
+    ]
     assert settings.warnings == ()
 
 
@@ -431,22 +388,17 @@ def test_a_channel_has_its_own_variables_and_shares_the_others() -> None:
     [
         ("ALERT_TYPES_SECURTIY=w", "mean ALERT_TYPES_SECURITY?"),
         ("ALERT_TYPES_security=w", "mean ALERT_TYPES_SECURITY?"),
-        ("SLACK_FIELDS_OPS=", "has a SLACK_WEBHOOK_URL_NAME"),
         ("ALERT_TYPES_FILE=w", "neither FILE nor"),
         ("SLACK_WEBHOOK_URL_X_FILE_FILE=secret", "ends in _FILE"),
         ("SLACK_WEBHOOK_URL__FILE=secret", "ends in _FILE"),
         ("SLACK_WEBHOOK_URL_ops=console:", "capital"),
         ("SLACK_WEBHOOK_URL_=console:", "capital"),
         ("SLACK_WEBHOOK_URL_OPS=", "not set: set it"),
-        ("SLACK_WEBHOOK_URL_OPS=secret", "is not an https:// URL"),
         (f"SLACK_WEBHOOK_URL_OPS={WEBHOOK}", "the same webhook as SLACK_WEBHOOK_URL:"),
         (f"SLACK_WEBHOOK_URL_OPS={WEBHOOK}#x", "the same webhook"),
         (f"SLACK_WEBHOOK_URL_OPS={WEBHOOK.replace('hooks', 'HOOKS')}", "the same"),
         (f"SLACK_WEBHOOK_URL_OPS={WEBHOOK.replace('.com', '.com:443')}", "the same"),
-        ("ALERT_TYPES_SECURITY=limits", "mean limit?"),
         ("ALERT_IGNORE_SECURITY=.", "never be an alert"),
-        ("SLACK_FIELDS_SECURITY=x", "has 'x', which is no field"),
-        ("ALERT_DIGEST_SECONDS_SECURITY=x", "0 for no digest"),
         (r"ALERT_TYPES_SECURITY=fp ALERT_IGNORE=type:.fp\]", "never be an alert"),
     ],
 )
@@ -458,20 +410,6 @@ def test_what_is_wrong_with_a_channel_stops_the_start(given: str, says: str) -> 
     assert says in said
 
 
-def test_the_console_may_be_several_channels() -> None:
-    variables = {"SLACK_WEBHOOK_URL_A": "console:", "SLACK_WEBHOOK_URL_B": "console:"}
-    settings = read(SLACK_WEBHOOK_URL="console:", **variables)
-    assert [channel.name for channel in settings.channels] == ["", "A", "B"]
-    assert settings.secrets == {TOKEN}
-
-
 def test_a_warning_of_a_shared_variable_is_given_once() -> None:
     (warning,) = read(SLACK_WEBHOOK_URL_A="console:", ALERT_TYPES="failure,zz").warnings
     assert "'zz'" in warning
-
-
-def test_every_webhook_is_a_secret() -> None:
-    settings = read(SLACK_WEBHOOK_URL_A=f"{WEBHOOK}2", SLACK_WEBHOOK_URL_B="console:")
-    path = "/services/T000/B000/secret"
-    assert settings.secrets == {TOKEN, WEBHOOK, path, f"{WEBHOOK}2", f"{path}2"}
-    assert "secret" not in repr(settings)

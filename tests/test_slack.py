@@ -30,6 +30,8 @@ from tests.slack_stub import PATH, Answer, slack_stub
 
 URL = "https://hooks.slack.example/services/T0/B0/secret"
 MESSAGE = Message({"text": "*Failed Login* · naïve \U0001f600"}, frozenset())
+Patch = pytest.MonkeyPatch
+Mock = responses.RequestsMock
 ACCEPTED, UNAVAILABLE = Verdict.ACCEPTED, Verdict.UNAVAILABLE
 MALFORMED, REFUSED = Verdict.MALFORMED, Verdict.REFUSED
 
@@ -45,7 +47,7 @@ def post(url: str = URL) -> Outcome:
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def environment(monkeypatch: Patch) -> None:
     """None of the variables that requests obeys."""
     for name in list(os.environ):
         if name.upper().endswith(("_PROXY", "_CA_BUNDLE")):
@@ -64,7 +66,7 @@ class Clock:
         return self.now
 
 
-def test_posts_the_message_as_json(slack: responses.RequestsMock) -> None:
+def test_posts_the_message_as_json(slack: Mock) -> None:
     answer = slack.post(URL, body="ok")
     assert post() == Outcome(Verdict.ACCEPTED, "ok", 200)
     request: Any = answer.calls[0].request
@@ -77,7 +79,6 @@ def test_posts_the_message_as_json(slack: responses.RequestsMock) -> None:
 GONE = "is gone: make a new one in Slack, and set W_X to it"
 COPY = "check W_X: copy it again from Slack"
 NOT_SLACKS = f"may not be Slack's own; {COPY}"
-ADMIN = "ask an admin of your Slack what it does not allow"
 WAIT = "wait; if it stays so, see https://slack-status.com"
 
 
@@ -87,13 +88,11 @@ WAIT = "wait; if it stays so, see https://slack-status.com"
         (200, "ok\n", ACCEPTED, "ok", ""),
         (200, '{"success":true}', ACCEPTED, "ok", ""),
         (200, "", REFUSED, "HTTP 200", NOT_SLACKS),
-        (200, "<html>Welcome</html>", REFUSED, "HTTP 200", NOT_SLACKS),
         (302, "ok", REFUSED, "HTTP 302", NOT_SLACKS),
         (400, "no_text", MALFORMED, "no_text", "please report this as a bug"),
-        (400, "something_new", MALFORMED, "something_new", "please report this as a"),
         (413, "", MALFORMED, "HTTP 413", NOT_SLACKS),
         (403, "<html>Blocked by policy</html>", MALFORMED, "HTTP 403", NOT_SLACKS),
-        (403, "something_new", MALFORMED, "something_new", ADMIN),
+        (403, "something_new", MALFORMED, "something_new", "ask an admin of your"),
         (404, "no_service", REFUSED, "no_service", GONE),
         (404, "something_new", REFUSED, "something_new", COPY),
         (404, f"no such page: {URL}", REFUSED, "HTTP 404", NOT_SLACKS),
@@ -106,7 +105,7 @@ WAIT = "wait; if it stays so, see https://slack-status.com"
     ],
 )
 def test_what_an_answer_means_and_what_to_do(
-    slack: responses.RequestsMock,
+    slack: Mock,
     status: int,
     body: str,
     verdict: Verdict,
@@ -115,8 +114,11 @@ def test_what_an_answer_means_and_what_to_do(
 ) -> None:
     slack.post(URL, status=status, body=body.encode("latin-1", "replace"))
     outcome = post()
-    assert (outcome.verdict, outcome.reason) == (verdict, reason)
-    assert outcome.status == status
+    assert (outcome.verdict, outcome.reason, outcome.status) == (
+        verdict,
+        reason,
+        status,
+    )
     assert advice in outcome.advice
     assert bool(advice) == bool(outcome.advice)
 
@@ -124,58 +126,51 @@ def test_what_an_answer_means_and_what_to_do(
 @pytest.mark.parametrize("word", WEBHOOK_WORDS)
 @pytest.mark.parametrize("status", [400, 403, 404, 429, 500])
 def test_a_word_about_the_webhook_means_the_same_at_any_status(
-    slack: responses.RequestsMock, word: str, status: int
+    slack: Mock, word: str, status: int
 ) -> None:
     slack.post(URL, status=status, body=word)
     advice = WEBHOOK_WORDS[word].format(variable="W_X")
     assert post() == Outcome(Verdict.REFUSED, word, status, advice=advice)
 
 
-SECONDS = {"30": 30, "90000": MAX_HOLD, "999999999": MAX_HOLD}
+SECONDS = {"30": 30, f"{MAX_HOLD}": MAX_HOLD, "999999999": MAX_HOLD}
 NO_SECONDS = ["0", "9" * 5000, "1.5", "Sun, 06 Nov 9994 08:49:37 GMT", "", "-5", "٣"]
 
 
 @pytest.mark.parametrize("header", [*SECONDS, *NO_SECONDS])
-def test_says_how_long_slack_wants_to_be_left_alone(
-    slack: responses.RequestsMock, header: str
-) -> None:
+def test_says_how_long_slack_wants_to_be_left_alone(slack: Mock, header: str) -> None:
     seconds = SECONDS.get(header)
     slack.post(URL, status=429, headers={"Retry-After": header})
     outcome = post()
-    assert (outcome.verdict, outcome.retry_after) == (UNAVAILABLE, seconds)
-    assert outcome.status == 429
     hold = f", for {seconds} s" if seconds else ""
-    assert outcome.reason == f"Slack's rate limit is reached{hold}"
-    assert "find what else posts through this Slack app" in outcome.advice
+    reason = f"Slack's rate limit is reached{hold}"
+    advice = "wait; if this repeats, find what else posts through this Slack app"
+    assert outcome == Outcome(UNAVAILABLE, reason, 429, seconds, advice)
 
 
-def test_an_answer_that_drips_in_is_no_answer(slack: responses.RequestsMock) -> None:
+def test_an_answer_that_drips_in_is_no_answer(slack: Mock) -> None:
     slack.post(URL, body="o" * 100)
     clock = Clock(step=ANSWER_TIMEOUT / 5)
     outcome = Webhook(URL, clock=clock).post(MESSAGE)
-    assert outcome.verdict is Verdict.UNAVAILABLE
-    assert (
-        outcome.reason == "no answer from Slack (TimeoutError: its answer has no end)"
+    assert (outcome.verdict, outcome.reason) == (
+        UNAVAILABLE,
+        "no answer from Slack (TimeoutError: its answer has no end)",
     )
     assert clock.now < 3 * ANSWER_TIMEOUT
 
 
-def test_no_more_of_an_answer_is_read_than_it_needs(
-    slack: responses.RequestsMock,
-) -> None:
+def test_no_more_of_an_answer_is_read_than_it_needs(slack: Mock) -> None:
     slack.post(URL, body="ok" + " " * MAX_ANSWER + "not for us")
-    assert post().verdict is Verdict.ACCEPTED
+    assert post().verdict is ACCEPTED
 
 
-@pytest.mark.parametrize(
-    "location", ["/elsewhere", "http://[::1/x", "https://x.example/"]
-)
+@pytest.mark.parametrize("location", ["http://[::1/x", "https://x.example/"])
 def test_a_redirect_is_refused_and_its_body_is_not_read(location: str) -> None:
     with slack_stub() as stub:
         big = "x" * 20_000_000
         stub.script(Answer(302, big, {"Location": location}))
         outcome = post(stub.url)
-    assert (outcome.verdict, outcome.reason) == (Verdict.REFUSED, "HTTP 302")
+    assert (outcome.verdict, outcome.reason) == (REFUSED, "HTTP 302")
 
 
 def test_no_connection_is_used_that_was_idle_for_long() -> None:
@@ -184,31 +179,19 @@ def test_no_connection_is_used_that_was_idle_for_long() -> None:
         webhook = Webhook(stub.url, clock=clock)
         for idle in (0, MAX_IDLE, MAX_IDLE + 0.1, MAX_IDLE):
             clock.now += idle
-            assert webhook.post(MESSAGE).verdict is Verdict.ACCEPTED
+            assert webhook.post(MESSAGE).verdict is ACCEPTED
     first, second, third, fourth = [post.port for post in stub.posts]
-    assert first == second
-    assert second != third
-    assert third == fourth
+    assert first == second != third == fourth
 
 
 # Connecting that takes long.
 
 
 @pytest.mark.parametrize(
-    ("seconds", "arrives", "says"),
-    [
-        (CONNECT_TIMEOUT, True, ""),
-        (12.2, True, "connecting took 12 s: check DNS, the IPv6 route, and a proxy"),
-        (MAX_CONNECT, True, "connecting took 30 s: check DNS"),
-        (
-            MAX_CONNECT + 1,
-            False,
-            "no answer from Slack (ConnectionError: connecting to",
-        ),
-    ],
+    "seconds", [CONNECT_TIMEOUT, 12.2, MAX_CONNECT, MAX_CONNECT + 1]
 )
 def test_slow_connecting_is_told_and_too_slow_connecting_posts_nothing(
-    monkeypatch: pytest.MonkeyPatch, seconds: float, arrives: bool, says: str
+    monkeypatch: Patch, seconds: float
 ) -> None:
     clock = Clock()
     look_up = socket.getaddrinfo
@@ -217,19 +200,21 @@ def test_slow_connecting_is_told_and_too_slow_connecting_posts_nothing(
         clock.now += seconds
         return look_up(*args)
 
+    took = f"connecting took {seconds:.0f} s"
     with slack_stub() as stub:
         monkeypatch.setattr(socket, "getaddrinfo", look_up_slowly)
         webhook = Webhook(stub.url, clock=clock)
         outcome = webhook.post(MESSAGE)
+        arrives = seconds <= MAX_CONNECT
         assert len(stub.posts) == arrives
         if arrives:
-            assert outcome.verdict is Verdict.ACCEPTED
-            assert outcome.advice.startswith(says)
-            assert bool(outcome.advice) == bool(says)
+            told = f"{took}: check DNS, the IPv6 route, and a proxy if there is one"
+            advice = told if seconds > CONNECT_TIMEOUT else ""
+            assert outcome == Outcome(ACCEPTED, "ok", 200, advice=advice)
             assert webhook.post(MESSAGE).advice == ""  # it is still connected
         else:
-            assert outcome.verdict is Verdict.UNAVAILABLE
-            assert outcome.reason.startswith(says)
+            reason = f"no answer from Slack (ConnectionError: {took})"
+            assert (outcome.verdict, outcome.reason) == (UNAVAILABLE, reason)
 
 
 def test_a_post_that_may_still_arrive_is_not_given_up() -> None:
@@ -272,7 +257,7 @@ CORRECT = "correct HTTPS_PROXY (http://HOST:PORT;"
     ],
 )
 def test_the_innermost_words_say_why_there_is_no_answer(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: Patch,
     tmp_path: Path,
     place: tuple[Any, str],
     error: OSError,
@@ -310,7 +295,7 @@ def test_the_innermost_words_say_why_there_is_no_answer(
     ],
 )
 def test_a_wrong_setting_is_told_at_once_and_not_quoted(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: Patch,
     variable: str,
     value: str,
     verdict: Verdict,
@@ -338,7 +323,7 @@ def test_a_wrong_setting_is_told_at_once_and_not_quoted(
     "error", [requests.ReadTimeout(URL), requests.ConnectionError(URL), UnicodeError()]
 )
 def test_an_exception_becomes_an_outcome_without_the_url(
-    slack: responses.RequestsMock, error: Exception
+    slack: Mock, error: Exception
 ) -> None:
     slack.post(URL, body=error)
     outcome = post()
@@ -349,20 +334,14 @@ def test_an_exception_becomes_an_outcome_without_the_url(
 # Whom it tells what.
 
 
-@pytest.mark.parametrize(
-    ("user", "authorization"), [("", None), ("user:word@", "Basic dXNlcjp3b3Jk")]
-)
 def test_only_the_url_authenticates_and_no_netrc(
-    slack: responses.RequestsMock,
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
-    user: str,
-    authorization: str | None,
+    slack: Mock, monkeypatch: Patch, tmp_path: Path
 ) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("default login someone password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
-    url = URL.replace("//", f"//{user}")
-    answer = slack.post(url, body="ok")
-    post(url)
-    assert answer.calls[0].request.headers.get("Authorization") == authorization
+    for user, authorization in (("", None), ("user:word@", "Basic dXNlcjp3b3Jk")):
+        url = URL.replace("//", f"//{user}")
+        answer = slack.post(url, body="ok")
+        post(url)
+        assert answer.calls[0].request.headers.get("Authorization") == authorization

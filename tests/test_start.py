@@ -80,6 +80,38 @@ def test_a_terminal_without_utf_8_shows_the_message(encoding: str) -> None:
     assert "Test alert: this service can post to Slack" in done.stdout
 
 
+FEW_THREADS = "ulimit -s 65536; ulimit -v"  # so many KiB, and 64 MiB of it for a thread
+
+
+@pytest.mark.parametrize(
+    ("limit", "channels", "says"),
+    [
+        ("ulimit -n 59", 1, "too few files: set `ulimit -n` to 60 at least"),
+        (f"{FEW_THREADS} 3000000", 1, "too few threads: let it have 75 at least"),
+        (f"{FEW_THREADS} 6500000", 60, "too few threads: let it have 134 at least"),
+    ],
+)
+def test_a_machine_that_gives_too_little_stops_the_start(
+    limit: str, channels: int, says: str
+) -> None:
+    """It has room for the threads of 1 channel in the third case."""
+    variables = {"SLACK_WEBHOOK_URL": CONSOLE}
+    for n in range(1, channels):
+        variables[f"SLACK_WEBHOOK_URL_C{n}"] = CONSOLE
+    command = ["bash", "-c", f'{limit}; exec gunicorn "app:create_app()"']
+    done = run(command, ROOT, **variables)
+    assert done.returncode != 0
+    output = done.stdout + done.stderr
+    assert output.count("auth0-logs-to-slack cannot start: it may ") == 1
+    assert says in output
+    assert "Traceback" not in output
+
+
+def test_an_error_before_it_serves_ends_it() -> None:
+    """Else gunicorn would try again ten times a second, for ever."""
+    assert run(["gunicorn", "flask:Flask('no_application')"]).returncode == 3
+
+
 @pytest.mark.skipif(not Path("/dev/shm").is_dir(), reason="this system has none")
 def test_nothing_is_written_but_to_shared_memory() -> None:
     """A container may have a root that is read-only, and no /tmp."""

@@ -1,12 +1,17 @@
 """The worker: how the service starts, and that it stays one process, end to end."""
 
+import os
+import re
 import resource
 import signal
 import subprocess
+import time
 
 import pytest
 
+from connections import REQUEST_TIMEOUT
 from tests.events import event
+from tests.raw_http import connect, request, statuses
 from tests.server import (
     ROOT,
     environment,
@@ -97,12 +102,38 @@ def test_nothing_starts_a_second_process(slack: SlackStub) -> None:
 
 
 def test_gunicorn_writes_no_line_for_a_request(slack: SlackStub) -> None:
+    """Also as Heroku starts it."""
     heroku = {"GUNICORN_CMD_ARGS": "--access-logfile -"}
     with server(SLACK_WEBHOOK_URL=slack.url, **heroku, **measured()) as running:
         running.deliver([])
         running.stop()
         assert running.output.count(" INFO delivery status=204 ") == 1
+        assert "no effect" not in running.output
         assert "/api/logs" not in running.output
+
+
+def test_a_machine_that_stood_still_harms_nobody(slack: SlackStub) -> None:
+    """Whatever gunicorn is told; a request that was half in gets the rest of its time.
+
+    What is set in vain is named at the start.
+    """
+    command = [*procfile_command(), "--threads", "4", "--keep-alive", "5"]
+    variables = {"GUNICORN_CMD_ARGS": "--timeout 1", "SLACK_WEBHOOK_URL": slack.url}
+    sent = request(b"[]", b"Content-Length: 2")
+    with server(command, **variables, **measured()) as running:
+        worker = running.worker
+        with connect(running) as connection:
+            connection.sendall(sent[:-1])
+            assert running.deliver([]).status_code == 204
+            os.killpg(running.process.pid, signal.SIGSTOP)
+            time.sleep(REQUEST_TIMEOUT + 1)
+            os.killpg(running.process.pid, signal.SIGCONT)
+            time.sleep(1.5)  # gunicorn looks for signs of life once a second
+            connection.sendall(sent[-1:])
+            assert statuses(connection.recv(65536)) == [204]
+        assert running.worker == worker
+        found = re.findall("WARNING gunicorn's (.*) has no effect", running.output)
+        assert found == ["--threads", "--keep-alive", "--timeout"]
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ from message import build_message, encode
 from tests.attackers import (
     ONE_BYTE,
     SILENT_BODY,
+    clients_that_never_stop,
     held_connections,
     stream_of_connections,
 )
@@ -450,6 +451,7 @@ def attacks() -> Iterator[Row]:
             "820 connections of one byte": held_connections(service, 820, ONE_BYTE),
             "20 silent bodies a second": _grown(service, 20, SILENT_BODY),
             "60 connections of one byte a second": _grown(service, 60, ONE_BYTE),
+            "850 clients that never stop asking": _asking(service),
         }
         for name, attack in ways.items():
             with attack:
@@ -469,6 +471,14 @@ def _grown(service: Server, per_second: float, sent: bytes) -> Iterator[None]:
     """A stream of connections that has as many open as the service lets it have."""
     with stream_of_connections(service, per_second, sent):
         time.sleep(REQUEST_TIMEOUT + 1)
+        yield
+
+
+@contextmanager
+def _asking(service: Server) -> Iterator[None]:
+    """Clients that ask again and again, all of them by now."""
+    with clients_that_never_stop(service, 850):
+        time.sleep(3)
         yield
 
 

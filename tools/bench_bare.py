@@ -6,13 +6,15 @@ from flask import Flask, Response, request
 
 app = Flask(__name__, static_folder=None)
 # What worker.py asks the application for.
-app.extensions["has_token"] = lambda _authorization: True
+app.extensions["has_token"] = lambda authorization: authorization != ""
 
 
 class NoChannels:
     """Nothing is ever collected."""
 
-    def stop(self) -> None:
+    by_label: tuple[()] = ()
+
+    def stop(self, _seconds: float) -> None:
         """Do nothing."""
 
     def close(self, _seconds: float) -> None:
