@@ -15,9 +15,8 @@ The outbox owns a digest, and holds its lock.
 """
 
 import math
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 
 from alerts import Alert
 
@@ -32,14 +31,6 @@ Key = str | int
 Counts = Mapping[str, int]  # of alerts, by log type
 
 
-@dataclass(frozen=True)
-class Showing:
-    """A message that named a log type: when, and how many events of it there were."""
-
-    at: float
-    count: int
-
-
 class Digest:
     """What is collected, what the channel was shown, and when the next message is due.
 
@@ -48,16 +39,15 @@ class Digest:
 
     def __init__(self, seconds: float, clock: Callable[[], float]) -> None:
         self.alerts: dict[Key, Alert] = {}  # what is collected
-        self.only_counts = False  # so the next message must look that carries it
+        self.only_counts = False  # its next message shows counts only
         self.seconds = seconds
         self._clock = clock
-        self._counts: Counter[str] = Counter()  # of what is collected, by log type
         self._level = 0.0  # of the bucket, after the last message
         self._posted_at = -math.inf  # when the last message was accepted
         self._next = -math.inf  # when the next message may go
         self._held_until: float | None = None  # Slack refused what is collected
-        # By log type, the messages of the last hour that named it, the newest last.
-        self._shown: dict[str, list[Showing]] = {}
+        # The messages of the last hour: when, and how many of each log type they named.
+        self._shown: deque[tuple[float, Counts]] = deque()
 
     def takes(self, alerts: Iterable[Alert]) -> bool:
         """Whether these alerts can wait for the digest."""
@@ -71,7 +61,6 @@ class Digest:
     def collect(self, alerts: Mapping[Key, Alert]) -> None:
         """Keep these alerts until a message with them was accepted."""
         self.alerts.update(alerts)
-        self._counts.update(alert.code for alert in alerts.values())
 
     def due(self) -> float:
         """When the digest goes out, if no message takes it along before."""
@@ -79,7 +68,8 @@ class Digest:
             return math.inf
         if self._held_until is not None:
             return self._held_until
-        if self._is_full() or self.surges(self._counts):
+        counts = Counter(alert.code for alert in self.alerts.values())
+        if self._is_full() or self.surges(counts):
             return -math.inf
         return self._next
 
@@ -121,11 +111,7 @@ class Digest:
         for alert in alerts:
             self.alerts.pop(key(alert), None)
         self._fill_bucket()
-        for code, count in shown.items():
-            self._remember(code, count)
-        self._forget()
-        # What was collected while the message was in flight counts for the next one.
-        self._counts = Counter(alert.code for alert in self.alerts.values())
+        self._shown.append((self._clock(), shown))
 
     def _is_full(self) -> bool:
         return len(self.alerts) >= MAX_COLLECTED
@@ -144,28 +130,12 @@ class Digest:
             wait = self.seconds * FIRST_WAIT * 2**doublings
             self._next += min(wait, self.seconds)
 
-    def _remember(self, code: str, count: int) -> None:
-        """Remember that a message has shown so many alerts of a log type."""
-        showings = self._shown.setdefault(code, [])
-        # Older, smaller ones can never be the most again.
-        while showings and showings[-1].count <= count:
-            showings.pop()
-        showings.append(Showing(self._clock(), count))
-
-    def _forget(self) -> None:
-        """Forget the log types that were shown over an hour ago."""
-        hour_ago = self._clock() - HOUR
-        for code, showings in list(self._shown.items()):
-            if showings[-1].at <= hour_ago:
-                del self._shown[code]
-
     def _most(self, code: str) -> int:
         """The most that any message of the last hour had of a log type."""
         hour_ago = self._clock() - HOUR
-        for showing in self._shown.get(code, []):
-            if showing.at > hour_ago:
-                return showing.count  # those after it are smaller
-        return 0
+        while self._shown and self._shown[0][0] <= hour_ago:
+            self._shown.popleft()
+        return max((shown.get(code, 0) for _, shown in self._shown), default=0)
 
 
 def key(alert: Alert) -> Key:

@@ -16,10 +16,9 @@ import logging
 import math
 import threading
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from itertools import islice
 
 from alerts import Alert
 from digest import Digest, Key, key
@@ -58,7 +57,7 @@ class Entry:
     deadline: float  # on the outbox's clock: the delivery must be answered by then
     repeated: int = 0  # alerts that had been posted or collected before it came
     collected: int = 0  # alerts that go out with the digest
-    only_counts: bool = False  # so the next message must look that carries it
+    only_counts: bool = False  # its next message shows counts only
     outcome: Outcome | None = None  # None while it waits or is in flight
 
 
@@ -108,7 +107,7 @@ class Outbox:
         self._waiting: list[Entry] = []
         self._in_flight: Batch | None = None
         self._sender: threading.Thread | None = None
-        self._accepted: dict[str, None] = {}  # log_ids, as a set that knows the oldest
+        self._accepted = OrderedDict[str, None]()  # log_ids, the oldest first
 
     def put(self, alerts: Sequence[Alert], deadline: float) -> Entry:
         """Put in alerts, without waiting: `wait` gives the entry its outcome.
@@ -242,8 +241,7 @@ class Outbox:
         """Remember longest what Auth0 goes on repeating."""
         for alert in alerts:
             if alert.log_id in self._accepted:
-                del self._accepted[alert.log_id]
-                self._accepted[alert.log_id] = None
+                self._accepted.move_to_end(alert.log_id)
 
     # The sender.
 
@@ -275,32 +273,27 @@ class Outbox:
     def _send_all(self) -> None:
         """The sender: posts what is due, when it is due, until nothing is left."""
         with self._changed:
-            while not self._is_given_up() and self._due() < math.inf:
+            while not self._is_given_up():
                 try:
-                    self._send_what_is_due()
+                    pause = self._due() - self._clock()
+                    if pause == math.inf:
+                        self._sender = None
+                    elif pause > 0:
+                        self._changed.wait(pause)
+                    else:
+                        self._send_message()
                 except Exception:
                     log.exception("a bug in this service, please report it")
+                    if not self._is_given_up():
+                        self._in_flight = None
                     self._pace.wait(AFTER_A_BUG)
-                if not self._is_given_up():
-                    self._in_flight = None
-            if not self._is_given_up():
-                self._sender = None
-                self._changed.notify_all()  # for `close`
+            self._changed.notify_all()  # for `close`
 
     def _due(self) -> float:
         """When the next message may go out; infinity while there is nothing to send."""
         if self._waiting:
             return self._pace.next_at
         return max(self._pace.next_at, self._digest.due())
-
-    def _send_what_is_due(self) -> None:
-        """Post a message, or wait until one is due or something changes."""
-        now = self._clock()
-        due = self._due()
-        if now < due:
-            self._changed.wait(due - now)
-            return
-        self._send_message()
 
     def _send_message(self) -> None:
         """Post a message for all that waits; the lock is released meanwhile."""
@@ -415,7 +408,7 @@ class Outbox:
         if outcome.verdict is Verdict.MALFORMED:
             goes_again = not batch.purpose.only_counts
         if outcome.verdict is not Verdict.UNAVAILABLE:
-            # So the next message must look that carries any of what this one carried.
+            # The next message with any of what this one carried shows counts only.
             for entry in batch.entries:
                 entry.only_counts = goes_again
             self._digest.only_counts = goes_again and batch.collected > 0
@@ -430,10 +423,8 @@ class Outbox:
                 self._accepted[alert.log_id] = None
         shown = {code: batch.counts[code] for code in batch.named}
         self._digest.posted(batch.alerts, shown)
-        remembered = max(MAX_REMEMBERED, len(batch.alerts))
-        too_many = max(len(self._accepted) - remembered, 0)
-        for log_id in list(islice(self._accepted, too_many)):
-            del self._accepted[log_id]
+        while len(self._accepted) > max(MAX_REMEMBERED, len(batch.alerts)):
+            self._accepted.popitem(last=False)
 
 
 def _log_ids(alerts: Sequence[Alert]) -> list[str]:

@@ -340,7 +340,7 @@ def test_the_same_while_there_may_be_no_thread_to_send(plan: Plan) -> None:
     check(plan)
 
 
-@given(plan=st.builds(Plan, **plans, sender_error=st.integers(1, 100)))
+@given(plan=st.builds(Plan, **plans, sender_error=st.integers(1, 200)))
 def test_the_same_but_for_doubles_with_an_error_somewhere_in_the_sender(
     plan: Plan,
 ) -> None:
