@@ -106,10 +106,7 @@ def _log_settings(settings: Settings) -> None:
 
 
 def _add_routes(app: Flask, channels: Channels, token: str) -> None:
-    filters = {}
-    for label, channel in channels.by_label.items():
-        filters[label] = channel.settings.alert_filter
-    router = Router(filters)
+    router = Router(channels.filters)
     health = Health(channels)
 
     @app.post("/api/logs")
@@ -156,12 +153,12 @@ def _add_send_test(app: Flask, channels: Channels) -> None:
     def send_test() -> None:
         """Post a sample alert to each channel, and say what happened."""
         sample = {**SAMPLE, "date": datetime.now(UTC).isoformat()}
-        outcomes = channels.send_at_once(read_alert(sample, "failure"))
+        alert = read_alert(sample, "failure")
         failed = False
-        for label, outcome in outcomes.items():
+        for label, channel in channels.by_label.items():
+            outcome = channel.post(channel.build([alert]))
             if outcome.verdict is Verdict.ACCEPTED:
-                is_console = channels.by_label[label].settings.is_console
-                where = "above" if is_console else "at the channel"
+                where = "above" if channel.settings.is_console else "at the channel"
                 said = f"delivered: a sample alert was accepted; look {where}"
                 if outcome.advice:
                     said += f" ({outcome.advice})"
@@ -179,7 +176,7 @@ def _add_dry_run(app: Flask, channels: Channels) -> None:
     def dry_run_file(file: BinaryIO) -> None:
         """Say which of the log events in FILE are shown, and how; or why not."""
         try:
-            dry_run.run(file.read(), channels.by_label)
+            dry_run.run(file.read(), channels)
         except UnreadableDelivery as error:
             sys.exit(f"{error}.")
 

@@ -11,10 +11,10 @@ from functools import partial
 
 import console
 from alerts import Alert
+from filters import AlertFilter
 from message import ORDINARY, Message, Purpose, build_message
 from outbox import MAX_WAITING, Entry, Outbox
-from outcome import Outcome, Post
-from pace import Standing
+from outcome import Post
 from privacy import mask_alert
 from settings import ChannelSettings
 from slack import Webhook
@@ -52,8 +52,10 @@ class Channels:
         # An entry that waits holds a thread; there are so many for all channels.
         max_waiting = max(MAX_WAITING // len(settings), 1)
         self.by_label: dict[str, Channel] = {}
+        self.filters: dict[str, AlertFilter] = {}
         for channel in settings:
             self.by_label[channel.label] = Channel(channel, max_waiting)
+            self.filters[channel.label] = channel.alert_filter
 
     def deliver(
         self, alerts: Mapping[str, Sequence[Alert]], deadline: float
@@ -69,21 +71,6 @@ class Channels:
         for label, entry in entries.items():
             self.by_label[label].outbox.wait(entry)
         return entries
-
-    def send_at_once(self, alert: Alert) -> dict[str, Outcome]:
-        """Post an alert to each channel; returns by label what became of it."""
-        outcomes = {}
-        for label, channel in self.by_label.items():
-            message = channel.build([alert])
-            outcomes[label] = channel.post(message)
-        return outcomes
-
-    def standings(self) -> dict[str, Standing]:
-        """How the posts to each channel fare, by its label."""
-        standings = {}
-        for label, channel in self.by_label.items():
-            standings[label] = channel.outbox.standing()
-        return standings
 
     def stop(self, seconds: float) -> None:
         """Collect nothing from now on, and have posted what is collected.

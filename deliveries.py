@@ -33,7 +33,7 @@ from filters import Routed, Router
 from health import Health
 from logs import facts, types_of
 from outbox import Entry
-from outcome import Outcome, Verdict
+from outcome import Verdict
 
 BUDGET = 9.0  # seconds until the answer, for 10 at the most; Heroku's router gives 30
 LARGE_BODY = 256 * 1024  # bytes; Auth0's are mostly under 100 kB
@@ -60,11 +60,8 @@ def has_token(token: str, authorization: str) -> bool:
     # WSGI hands headers over as Latin-1 (PEP 3333), and compare_digest needs bytes for
     # text that is not ASCII.
     header = authorization.encode("latin-1", "replace").strip()
-    bearer = re.sub(rb"^bearer\s+", b"", header, flags=re.IGNORECASE)
-    expected = token.encode()
-    is_plain = hmac.compare_digest(header, expected)
-    is_bearer = hmac.compare_digest(bearer, expected)
-    return is_plain or is_bearer
+    sent = re.sub(rb"^bearer\s+", b"", header, flags=re.IGNORECASE)
+    return hmac.compare_digest(sent, token.encode())
 
 
 def receive(token: str, router: Router, channels: Channels, health: Health) -> Response:
@@ -110,9 +107,8 @@ def answer_to_error(error: http.HTTPException) -> Response:
     """The response that says what is wrong with a request."""
     code = error.code or 500
     response = answer(code, HINTS.get(code, error.description or error.name))
-    for name, value in error.get_headers():
-        if name != "Content-Type":
-            response.headers.add(name, value)
+    _content_type, *headers = error.get_headers()
+    response.headers.extend(headers)
     return response
 
 
@@ -138,7 +134,7 @@ def _what_became(entries: Mapping[str, Entry]) -> dict[str, object]:
     collected = max(entry.collected for entry in entries.values())
     statuses = []
     for entry in entries.values():
-        status = _outcome(entry).status or "none"
+        status = entry.outcome.status or "none"
         statuses.append(str(status))
     return {
         "repeated": repeated or None,
@@ -218,35 +214,23 @@ def _answer_to(entries: Mapping[str, Entry]) -> Response:
     if not entries:
         return answer(204)
     said = []
+    wrong = []
     retry_after = 1.0
     is_refused = False
     for label, entry in entries.items():
-        outcome = _outcome(entry)
+        outcome = entry.outcome
         if outcome.verdict is Verdict.UNAVAILABLE:
-            said.append(in_channel(label, f"{outcome.reason}; please send it again"))
+            wrong.append(in_channel(label, f"{outcome.reason}; please send it again"))
             retry_after = max(retry_after, outcome.retry_after or 0)
         elif outcome.verdict is not Verdict.ACCEPTED:
-            said.append(in_channel(label, f"{outcome.reason}: {outcome.advice}"))
+            wrong.append(in_channel(label, f"{outcome.reason}: {outcome.advice}"))
             is_refused = True
-    if not said:
-        return answer(200, "; ".join(_what_was_collected(entries)) or "ok")
+        elif entry.collected:
+            what = "1 alert" if entry.collected == 1 else f"{entry.collected} alerts"
+            what += " will be counted in the next message"
+            said.append("ok: " + in_channel(label, what))
+    if not wrong:
+        return answer(200, "; ".join(said) or "ok")
     raise http.ServiceUnavailable(
-        "; ".join(said), retry_after=None if is_refused else math.ceil(retry_after)
+        "; ".join(wrong), retry_after=None if is_refused else math.ceil(retry_after)
     )
-
-
-def _outcome(entry: Entry) -> Outcome:
-    """What became of an entry; the fallback only satisfies the type checker."""
-    return entry.outcome or Outcome(Verdict.UNAVAILABLE)
-
-
-def _what_was_collected(entries: Mapping[str, Entry]) -> list[str]:
-    """For each channel that has collected alerts, how many."""
-    said = []
-    for label, entry in entries.items():
-        count = entry.collected
-        if count:
-            what = "1 alert" if count == 1 else f"{count} alerts"
-            when = "will be counted in the next message"
-            said.append("ok: " + in_channel(label, f"{what} {when}"))
-    return said

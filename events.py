@@ -70,13 +70,18 @@ class EventReader:
     done about an event before all of them are read.
     """
 
-    def __init__(self, body: bytes) -> None:
-        """Raises CompressedDelivery."""
+    def __init__(self, body: bytes, takes_bare: bool = False) -> None:
+        """Raises CompressedDelivery.
+
+        `takes_bare` is for events without an envelope, as Auth0's Management API and
+        CLI give them.
+        """
         if body.startswith(GZIP):
             raise CompressedDelivery("the body is compressed (gzip): send it as it is")
         self.read = 0  # how many events
         self.skipped = 0  # how many items that are none, or cannot be read
         self._body = body
+        self._takes_bare = takes_bare
 
     def __iter__(self) -> Iterator[Event]:
         # A bad byte costs one character, not the delivery.
@@ -86,7 +91,7 @@ class EventReader:
         item = None
         unreadable = 0
         for item in _items(text):
-            event = _event(item)
+            event = _event(item, self._takes_bare)
             if event:
                 self.read += 1
                 yield event
@@ -108,7 +113,7 @@ def _reason(last: Any, count: int) -> str:
     return f"none of the {count} item(s) in the body is a log event: {NO_EVENT}"
 
 
-def _event(item: Any) -> Event | None:
+def _event(item: Any, takes_bare: bool) -> Event | None:
     """The event in an item of a delivery; None where it is no event."""
     if not isinstance(item, dict):
         return None
@@ -116,7 +121,7 @@ def _event(item: Any) -> Event | None:
     # https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-events-structure.html
     if "data" not in item and isinstance(item.get("detail"), dict):
         item = item["detail"]
-    event = item.get("data")
+    event = item.get("data", item if takes_bare else None)
     if not isinstance(event, dict):
         return None
     if not isinstance(event.get("type"), str):

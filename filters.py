@@ -106,15 +106,19 @@ class AlertFilter:
     """What a channel takes; the entries are groups, codes and patterns of codes."""
 
     wanted: list[str]
-    unwanted: list[str]
+    unwanted: list[str]  # without their !
     ignore: regex.Pattern[str] | None = None
-    sees_who: bool = False  # whether `ignore` sees more than the title
 
     @property
     def types(self) -> str:
         """The entries as in ALERT_TYPES."""
         unwanted = [f"!{entry}" for entry in self.unwanted]
         return ",".join(self.wanted + unwanted)
+
+    @property
+    def sees_who(self) -> bool:
+        """Whether ALERT_IGNORE sees more than the title, because it names a label."""
+        return bool(self.ignore and _NAMES_WHO.search(self.ignore.pattern))
 
     def wants(self, code: str) -> bool:
         """Whether the filter takes this log type, whose code is in lower case."""
@@ -289,8 +293,7 @@ def read_ignore(value: str, chosen: AlertFilter) -> tuple[AlertFilter, list[str]
             r" Python's re module reads it, with \{ for a brace, for instance ^Password"
             " is too common"
         ) from None
-    names_who = _NAMES_WHO.search(value)
-    chosen = replace(chosen, ignore=pattern, sees_who=bool(names_who))
+    chosen = replace(chosen, ignore=pattern)
     doubts = _doubts(value)
     if _silences_all(chosen, pattern):
         said = (

@@ -4,6 +4,7 @@ The monitor tells people in another way than by Slack. The outboxes know how the
 fare (pace.py); this module knows when Auth0 delivered last, and puts it all in words.
 """
 
+import math
 import time
 from collections.abc import Callable
 
@@ -15,10 +16,6 @@ Clock = Callable[[], float]
 
 # Seconds that Slack may fail before a monitor is told: until then it may pass.
 PATIENCE = 600.0
-# How a channel fares; the better first.
-OK = "ok"
-OK_SO_FAR = "ok so far"
-WRONG = "wrong"
 
 
 class Health:
@@ -50,48 +47,42 @@ class Health:
         503 if a channel is in trouble, or if no delivery has come for `max_silence`
         seconds, counted from the start of the service too.
         """
-        verdicts = [OK]
+        now = self._clock()
+        ok = "ok"
         wrong = []
         right = [f"last delivery {self._utc(self._delivered)}"]
-        for label, standing in self._channels.standings().items():
-            verdict, said = self._say(standing)
-            verdicts.append(verdict)
-            if verdict == WRONG:
+        for label, channel in self._channels.by_label.items():
+            said, wrong_from = self._say(channel.outbox.standing())
+            if now >= wrong_from:
                 wrong.append(in_channel(label, said))
-            else:
-                right.append(in_channel(label, said))
-        if max_silence is not None:
-            wrong += self._silence(max_silence)
+                continue
+            if wrong_from < math.inf:
+                ok = "ok so far"
+                said += f"; 503 from {self._utc(wrong_from)} on"
+            right.append(in_channel(label, said))
+        heard = self._start if self._delivered is None else self._delivered
+        if max_silence is not None and now >= heard + max_silence:
+            wrong.append(f"no delivery from Auth0 since {self._utc(heard)}")
         if wrong:
             return 503, "; ".join(wrong)
-        return 200, f"{max(verdicts)}: {', '.join(right)}"
+        return 200, f"{ok}: {', '.join(right)}"
 
-    def _say(self, standing: Standing) -> tuple[str, str]:
-        """How the posts to a channel fare: a verdict, and that in words."""
+    def _say(self, standing: Standing) -> tuple[str, float]:
+        """How the posts to a channel fare, and the time from which that is wrong."""
         if standing.refused:
-            since = self._utc(standing.refused.since)
+            since = standing.refused.since
             reason = standing.refused.outcome.reason
-            return WRONG, f"Slack has refused messages since {since}: {reason}"
-        failing = standing.failing
-        if failing is None:
-            said = f"last message accepted {self._utc(standing.accepted_at)}"
-            if standing.advice:
-                said += f" ({standing.advice})"
-            return OK, said
-        since = self._utc(failing.since)
-        said = f"Slack has taken no messages since {since}: {failing.outcome.reason}"
-        too_long = failing.since + PATIENCE
-        if self._clock() >= too_long:
-            return WRONG, said
-        return OK_SO_FAR, f"{said}; 503 from {self._utc(too_long)} on"
-
-    def _silence(self, longest: float) -> list[str]:
-        last = self._delivered
-        if last is None:
-            last = self._start
-        if self._clock() < last + longest:
-            return []
-        return [f"no delivery from Auth0 since {self._utc(last)}"]
+            said = f"Slack has refused messages since {self._utc(since)}: {reason}"
+            return said, since
+        if standing.failing:
+            since = standing.failing.since
+            reason = standing.failing.outcome.reason
+            said = f"Slack has taken no messages since {self._utc(since)}: {reason}"
+            return said, since + PATIENCE
+        said = f"last message accepted {self._utc(standing.accepted_at)}"
+        if standing.advice:
+            said += f" ({standing.advice})"
+        return said, math.inf
 
     def _utc(self, at: float | None) -> str:
         """A time of the monotonic clock, as the log would have it."""

@@ -41,6 +41,7 @@ MAX_LOGGED = 100  # log_ids in one line; platforms cut lines at about 10 kB
 FULL = Outcome(Verdict.UNAVAILABLE, "too many deliveries at once")
 NO_THREAD = Outcome(Verdict.UNAVAILABLE, "this machine has no thread left to post with")
 LATE = Outcome(Verdict.UNAVAILABLE, "Slack has not answered yet")
+WAITS = Outcome(Verdict.UNAVAILABLE)  # the outcome of an entry that has none yet
 REPORT = "these alerts are not shown; please report this as a bug"
 
 # What builds a message for alerts, of which there is at least one.
@@ -58,7 +59,7 @@ class Entry:
     repeated: int = 0  # alerts that had been posted or collected before it came
     collected: int = 0  # alerts that go out with the digest
     only_counts: bool = False  # its next message shows counts only
-    outcome: Outcome | None = None  # None while it waits or is in flight
+    outcome: Outcome = WAITS
 
 
 @dataclass(eq=False)
@@ -75,7 +76,7 @@ class Batch:
 
     def unanswered(self) -> list[Entry]:
         """The entries that still wait for the outcome."""
-        return [entry for entry in self.entries if entry.outcome is None]
+        return [entry for entry in self.entries if entry.outcome is WAITS]
 
 
 class Outbox:
@@ -122,7 +123,7 @@ class Outbox:
                 self._give_up(entry, NO_THREAD)
             else:
                 self._answer_at_once(entry)
-                if entry.outcome is None:
+                if entry.outcome is WAITS:
                     self._let_wait(entry)
             self._changed.notify_all()
         return entry
@@ -134,7 +135,7 @@ class Outbox:
         not come in time, and that they may be sent again after `retry_after`.
         """
         with self._changed:
-            while entry.outcome is None:
+            while entry.outcome is WAITS:
                 latest = entry.deadline
                 soonest = self._clock()
                 if entry in self._waiting:
@@ -399,7 +400,7 @@ class Outbox:
                 entry.outcome = outcome
         for entry in list(self._waiting):
             self._answer_at_once(entry)
-            if entry.outcome is not None:
+            if entry.outcome is not WAITS:
                 self._waiting.remove(entry)
 
     def _note(self, batch: Batch, outcome: Outcome) -> bool:

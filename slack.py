@@ -13,7 +13,6 @@ from errno import ETIMEDOUT
 from itertools import islice
 
 import requests
-from requests.auth import HTTPBasicAuth
 from requests.utils import get_auth_from_url
 
 from message import Message, encode
@@ -158,7 +157,11 @@ class Webhook:
         self._proxy = _proxy_variable(url)
         self._clock = clock
         self._session = Session()
-        self._session.auth = _authenticate
+        # If it is left to itself, requests looks in ~/.netrc too:
+        # https://requests.readthedocs.io/en/latest/user/authentication/
+        self._session.auth = lambda request: request
+        if "@" in url:
+            self._session.auth = get_auth_from_url(url)
         self._used = clock()  # when the connection was last used
 
     def post(self, message: Message) -> Outcome:
@@ -201,17 +204,6 @@ class Webhook:
             if self._clock() > until:
                 raise TimeoutError(ETIMEDOUT, "its answer has no end")
         return answer.decode(errors="replace").strip()
-
-
-def _authenticate(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Authenticate as the URL says. If left to itself, requests looks in ~/.netrc too.
-
-    https://requests.readthedocs.io/en/latest/user/authentication/#netrc-authentication
-    """
-    user, password = get_auth_from_url(request.url or "")
-    if user or password:
-        HTTPBasicAuth(user, password)(request)
-    return request
 
 
 def _outcome(response: requests.Response, answer: str) -> Outcome:

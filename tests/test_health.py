@@ -1,5 +1,6 @@
 """Health: what a monitor is told, and when it is told that something is wrong."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -30,8 +31,13 @@ class World:
     def wall_clock(self) -> float:
         return START - 1000 + self.now + self.set_by
 
-    def standings(self) -> dict[str, Standing]:
-        return self.fare
+    @property
+    def by_label(self) -> dict[str, Any]:
+        channels = {}
+        for label, standing in self.fare.items():
+            outbox = SimpleNamespace(standing=lambda standing=standing: standing)
+            channels[label] = SimpleNamespace(outbox=outbox)
+        return channels
 
 
 @pytest.fixture
