@@ -19,7 +19,6 @@ import logging
 import re
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable
 from io import BytesIO
 from typing import Any
@@ -31,6 +30,7 @@ from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import BadRequest, Error, RequestEntityTooLarge
 
 from events import MAX_BODY, TOO_LARGE, TOO_MANY
+from logs import HourlyWarnings
 
 REQUEST_TIMEOUT = 5.0  # seconds for a request, head and body; Auth0's take some ms
 ANSWER_TIMEOUT = 5.0  # seconds to take the answer after which the connection closes
@@ -43,7 +43,6 @@ IDLE_TIMEOUT = 620.0
 # off.
 MAX_DRAINED = 4 * MAX_BODY
 MAX_BODIES = 100 * 1024 * 1024  # bytes of all bodies that are kept at a time
-SAY_EVERY = 3600.0  # seconds between two lines that say the same of refused requests
 
 TOO_SLOW = f"the request took over {REQUEST_TIMEOUT:g} s to come in"
 # What a client is told about a request that cannot be read, by the answer's status.
@@ -91,8 +90,7 @@ class Door:
         self.now = 0.0
         self._lock = threading.Lock()
         self._held = 0  # bytes
-        self._refused: Counter[str] = Counter()  # since the last line, by the reason
-        self._silent_until: dict[str, float] = {}
+        self.warnings = HourlyWarnings()  # of what was refused
 
     def hold(self, size: int) -> bool:
         """Reserve memory for that many bytes; returns whether there is so much left."""
@@ -106,16 +104,6 @@ class Door:
         """Give back memory that `hold` has reserved."""
         with self._lock:
             self._held -= size
-
-    def note_refusal(self, status: int, reason: str) -> None:
-        """Log what was refused: the first for a reason at once, then every hour."""
-        with self._lock:
-            self._refused[reason] += 1
-            if self.now < self._silent_until.get(reason, 0):
-                return
-            self._silent_until[reason] = self.now + SAY_EVERY
-            count = self._refused.pop(reason)
-        log.warning("request status=%d count=%d reason=%r", status, count, reason)
 
 
 class Body(BytesIO):
@@ -298,7 +286,8 @@ class ErrorAnswer(ErrorTask):
         """Write a line that says what is wrong, and quotes nothing of the request."""
         error = self.request.error
         reason = self.request.advice or ERRORS[error.code]
-        self.request.door.note_refusal(error.code, reason)
+        refused = f"request status={error.code} reason={reason!r}"
+        self.request.door.warnings.warn(refused)
         self.status = f"{error.code} {error.reason}"
         self.response_headers.append(("Content-Type", "text/plain; charset=utf-8"))
         self.response_headers.append(("Cache-Control", "no-store"))

@@ -14,7 +14,6 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 
 from flask import Response, request
 from werkzeug import exceptions as http
@@ -31,7 +30,7 @@ from events import (
 )
 from filters import Routed, Router
 from health import Health
-from logs import facts, types_of
+from logs import HourlyWarnings, facts, types_of
 from outbox import Entry
 from outcome import Verdict
 
@@ -48,6 +47,7 @@ HINTS = {
 
 log = logging.getLogger(__name__)
 _large_body = threading.Lock()
+_warnings = HourlyWarnings()
 
 
 def has_token(token: str, authorization: str) -> bool:
@@ -154,11 +154,10 @@ def _check_authorization(token: str) -> None:
     raise http.Unauthorized(reason, www_authenticate=WWWAuthenticate("bearer"))
 
 
-@cache  # a second call does nothing
 def _warn_of_server(server: str) -> None:
-    """Warn once where another server than ours runs the application."""
+    """Warn where another server than ours runs the application."""
     if not server.startswith(OUR_SERVERS):
-        log.warning(
+        _warnings.warn(
             f"{server} runs the service, not the Procfile's command: alerts can be lost"
             ' or doubled; start gunicorn "app:create_app()" in the project\'s folder,'
             " where gunicorn.conf.py is"

@@ -23,12 +23,12 @@ import regex
 from alerts import MAX_CODE, MAX_KEPT, Alert, read_alert
 from events import Event
 from log_types import FAILURES, LIMITS, NAMES
+from logs import HourlyWarnings
 from privacy import PROVIDERS
 
 MAX_NEW = 100  # log types not in log_types.py that are remembered
 MAX_SEARCH = 0.05  # seconds of processor time for one search; most take 0.000005
 MAX_SEARCHES = 1.0  # seconds for those of a delivery, shared by the channels
-SAID_FOR = 3600.0  # seconds until a slow ALERT_IGNORE is named in the log again
 CLOSE = 0.8  # difflib's ratio from which a name is taken for a mistyped one
 GROUPS = ("failure", "limit")  # and the default of ALERT_TYPES
 # The labels of an alert's values that ALERT_IGNORE sees.
@@ -168,8 +168,7 @@ class Router:
     ) -> None:
         self._filters = filters  # by the channels' labels
         self._clock = clock
-        # Until when a channel's slow pattern is not named again.
-        self._said_until = dict.fromkeys(filters, 0.0)
+        self._warnings = HourlyWarnings(clock)
         # For each log type known or seen: the channels that want it.
         self._wanted_by = {code: self._judge(code) for code in NAMES}
 
@@ -212,20 +211,12 @@ class Router:
             left[channel] = 0
         left[channel] -= self._clock() - started
         if left[channel] <= 0:
-            self._warn_of_slow(channel)
+            whose = f" of channel {channel}" if channel else ""
+            self._warnings.warn(
+                f"ALERT_IGNORE{whose} takes too long, so alerts that it silences can be"
+                " shown: write it with fewer repeats, and none inside another"
+            )
         return ignored is not None
-
-    def _warn_of_slow(self, channel: str) -> None:
-        """Say once an hour that a search was stopped."""
-        now = self._clock()
-        if now < self._said_until[channel]:
-            return
-        self._said_until[channel] = now + SAID_FOR
-        whose = f" of channel {channel}" if channel else ""
-        log.warning(
-            f"ALERT_IGNORE{whose} takes too long, so alerts that it silences can be"
-            " shown: write it with fewer repeats, and none inside another"
-        )
 
     def _judge(self, code: str) -> list[str]:
         """The channels that want a log type."""

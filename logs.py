@@ -6,16 +6,38 @@ import re
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 FORMAT = "%(asctime)s %(levelname)s %(message)s"
 TIME = "%Y-%m-%dT%H:%M:%SZ"
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 MAX_TYPES = 10  # log types in one line
+HOUR = 3600.0  # seconds
 MIN_SECRET = 8  # characters; redacting a shorter one would make the log unreadable
 
+log = logging.getLogger(__name__)
 _LINE_BREAKS_AND_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]+")
 _LISTENING = re.compile(r"Running on (http://[^\s\x1b]+:([0-9]+))")
+
+
+class HourlyWarnings:
+    """Warnings that anybody can cause: each at once, and then once an hour at most.
+
+    A line ends with how many there were since the line before it.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._counts: Counter[str] = Counter()  # of those that are not written yet
+        self._silent_until: dict[str, float] = {}
+
+    def warn(self, text: str) -> None:
+        """Write this, or count it."""
+        now = self._clock()
+        self._counts[text] += 1
+        if now >= self._silent_until.get(text, now):
+            self._silent_until[text] = now + HOUR
+            log.warning(f"{text} count={self._counts.pop(text)}")
 
 
 class OneLineFormatter(logging.Formatter):

@@ -4,7 +4,6 @@ import contextlib
 import http.client
 import itertools
 import json
-import logging
 import time
 
 import pytest
@@ -16,7 +15,6 @@ from connections import (
     MAX_BODIES,
     MAX_DRAINED,
     REQUEST_TIMEOUT,
-    SAY_EVERY,
     TOO_SLOW,
     Door,
     ErrorAnswer,
@@ -133,28 +131,6 @@ def test_no_head_takes_long_to_read(start: bytes) -> None:
     for piece, end in itertools.product(pieces, ends):
         head = start + piece * (8100 // len(piece)) + end
         assert seconds_to_read(head + b"\r\n\r\n") < 0.05, head[:200]
-
-
-def test_what_is_refused_is_logged_once_an_hour(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    shared = door()
-
-    def said() -> list[str]:
-        """What is logged of three refusals."""
-        caplog.clear()
-        for _ in range(3):
-            shared.note_refusal(400, "unreadable")
-        return caplog.messages
-
-    with caplog.at_level(logging.WARNING):
-        assert said() == ["request status=400 count=1 reason='unreadable'"]
-        shared.now += SAY_EVERY - 1
-        assert said() == []
-        shared.note_refusal(431, "too long")
-        assert caplog.messages == ["request status=431 count=1 reason='too long'"]
-        shared.now += 1
-        assert said() == ["request status=400 count=6 reason='unreadable'"]
 
 
 # Clients of the running service that are slow or idle.
@@ -282,5 +258,5 @@ def test_who_speaks_no_http_1_is_told_so_as_the_log_is(
         answer = received(connection)
     assert statuses(answer) == [400]
     assert answer.endswith(f"\r\n\r\n{advice}\n".encode())
-    assert f"WARNING request status=400 count=1 reason={advice!r}" in service.output
+    assert f"WARNING request status=400 reason={advice!r} count=1" in service.output
     assert "secret" not in service.output

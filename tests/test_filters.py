@@ -9,7 +9,6 @@ from events import Event
 from filters import (
     MAX_NEW,
     MAX_SEARCHES,
-    SAID_FOR,
     AlertFilter,
     Router,
     group_by_spelling,
@@ -18,6 +17,7 @@ from filters import (
     read_types,
 )
 from log_types import FAILURES, LIMITS, NAMES, OTHERS
+from logs import HOUR
 
 DEFAULT = {*FAILURES, *LIMITS}
 Log = pytest.LogCaptureFixture
@@ -347,7 +347,7 @@ def test_what_is_not_found_in_time_is_shown_and_the_pattern_rests(caplog: Log) -
     (said,) = caplog.messages
     assert said.startswith("ALERT_IGNORE of channel first takes too long")
     # The next delivery is searched again. The log says so once an hour.
-    for wait, lines in ((1, 1), (SAID_FOR, 2)):
+    for wait, lines in ((1, 1), (HOUR, 2)):
         now[0] += wait
         assert router.route([PLAIN]).counts == {}
         router.route([HOSTILE])

@@ -128,3 +128,14 @@ def test_the_development_server_says_where_it_listens_and_what_to_do(
         " Ctrl-C stops it"
     )
     assert second.endswith(" ERROR what goes wrong")
+
+
+def test_what_anybody_can_cause_is_logged_once_an_hour(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    now = [1000.0]
+    warnings = logs.HourlyWarnings(lambda: now[0])
+    for wait, text in [(0, "a"), (0, "a"), (logs.HOUR - 1, "a"), (0, "b"), (1, "a")]:
+        now[0] += wait
+        warnings.warn(text)
+    assert caplog.messages == ["a count=1", "b count=1", "a count=3"]
