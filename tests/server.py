@@ -25,7 +25,6 @@ ROOT = Path(__file__).parent.parent
 TOKEN = "stream-token-never-to-be-logged"
 SECRETS = (TOKEN, PATH, PATH.split("/")[-1])  # what no output may contain
 # Seconds; bounds on a failing test, no measures.
-STARTED_WITHIN = 30.0
 STOPPED_WITHIN = 40.0
 HAPPENS_WITHIN = 30.0
 
@@ -45,11 +44,8 @@ def environment(**variables: str) -> dict[str, str]:
 
 def measured() -> dict[str, str]:
     """The variables by which coverage measures a server too, if it measures at all."""
-    variables = {}
-    for name, value in os.environ.items():
-        if name.startswith("COVERAGE_"):
-            variables[name] = value
-    return variables
+    name = "COVERAGE_PROCESS_CONFIG"
+    return {name: os.environ[name]} if name in os.environ else {}
 
 
 def wait_until(happened: Callable[[], object]) -> None:
@@ -71,6 +67,19 @@ def free_port() -> int:
 def _take_back_interrupt() -> None:
     """Have SIGINT end the process, also where pytest runs in a script's background."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def run(command: Sequence[str], **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command in the service's folder to its end."""
+    return subprocess.run(
+        command,
+        cwd=ROOT,
+        env=environment(PORT="0", **measured(), **variables),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 class Server:
@@ -111,28 +120,23 @@ class Server:
         """All that the process has written to stdout and stderr."""
         return os.pread(self._output.fileno(), 1 << 30, 0).decode(errors="replace")
 
-    def wait_until_it_answers(self) -> None:
-        give_up = time.monotonic() + STARTED_WITHIN
-        while time.monotonic() < give_up:
-            assert self.process.poll() is None, self.output
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return
-            except OSError:
-                time.sleep(0.02)
-        raise AssertionError(f"no answer: {self.output}")
+    def is_listening(self) -> bool:
+        """Whether it takes connections; fails if it has ended."""
+        assert self.process.poll() is None, self.output
+        with socket.socket() as client:
+            return client.connect_ex(("127.0.0.1", self.port)) == 0
 
     def deliver(self, body: Any = None, **request: Any) -> requests.Response:
         """POST a delivery with the right token, as JSON unless `data` is given."""
         headers = {"Authorization": TOKEN, **request.pop("headers", {})}
         content = {} if body is None else {"json": body}
-        url = f"{self.url}/api/logs"
-        return requests.post(url, **content, headers=headers, timeout=20, **request)
+        options = {"headers": headers, "timeout": 20, **request}
+        return requests.post(f"{self.url}/api/logs", **content, **options)
 
-    def stop(self, signal_number: int = signal.SIGTERM) -> int:
-        """Send the signal and wait for the process's end; returns its exit code."""
+    def stop(self) -> int:
+        """Send SIGTERM and wait for the process's end; returns its exit code."""
         if self.process.poll() is None:
-            self.process.send_signal(signal_number)
+            self.process.terminate()
         return self.process.wait(STOPPED_WITHIN)
 
 
@@ -142,7 +146,7 @@ def server(command: Sequence[str] | None = None, **variables: str) -> Iterator[S
     with TemporaryFile("w+") as output:
         running = Server(command or procfile_command(), output, **variables)
         try:
-            running.wait_until_it_answers()
+            wait_until(running.is_listening)
             yield running
         finally:
             running.stop()

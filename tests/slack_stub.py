@@ -93,8 +93,8 @@ class SlackStub:
             def handle_error(self, *_args: object) -> None:
                 pass  # a client that went away
 
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}{PATH}"
+        self.server = Server(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}{PATH}"
 
     def script(self, *answers: Answer) -> None:
         """Say how to answer the next posts; after them, every post is accepted."""
@@ -135,25 +135,17 @@ class SlackStub:
             self.posts.append(Post(now, message, answer, port))
         return answer
 
-    def serve(self) -> None:
-        """Serve until `stop` is called."""
-        self._server.serve_forever(poll_interval=0.05)
-
-    def stop(self) -> None:
-        """Stop serving and let go of every client that still waits."""
-        self.released.set()
-        self._server.shutdown()
-        self._server.server_close()
-
 
 @contextmanager
 def slack_stub(interval: float = 0.0) -> Iterator[SlackStub]:
     """A running stub; `interval`: seconds between messages, of which Slack wants 1."""
     stub = SlackStub(interval)
-    thread = threading.Thread(target=stub.serve)
+    thread = threading.Thread(target=stub.server.serve_forever, args=(0.05,))
     thread.start()
     try:
         yield stub
     finally:
-        stub.stop()
+        stub.released.set()  # lets go of every client that still waits
+        stub.server.shutdown()
+        stub.server.server_close()
         thread.join()

@@ -4,50 +4,43 @@ import json
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
+import pytest
 import requests
 
+from digest import SURGE
 from message import MAX_SINGLE
 from tests.attackers import ONE_BYTE, held_connections
 from tests.events import event
-from tests.server import (
-    STOPPED_WITHIN,
-    TOKEN,
-    Server,
-    measured,
-    procfile_command,
-    server,
-    wait_until,
-)
+from tests.server import STOPPED_WITHIN, TOKEN, Server, measured, server, wait_until
 from tests.slack_stub import Answer, SlackStub, slack_stub
+from worker import LAST_TRY_WITHIN
 
 # A signal while alerts are collected.
 
-COLLECTED = 10
+COLLECTED = SURGE - 1  # more would go at once
 FLASK_RUN = ["flask", "run"]
+End = Callable[[Server, SlackStub], None]
 
 
 def collect(running: Server) -> int:
-    """Deliver until ten alerts are collected; returns how many were delivered."""
-    collected = 0
-    for delivered in range(1, 5 * COLLECTED):
+    """Deliver until some alerts are collected; returns how many were delivered."""
+    collected = delivered = 0
+    while collected < COLLECTED:
         response = running.deliver([event()])
         assert response.status_code == 200
-        if "next message" in response.text:
-            collected += 1
-        if collected == COLLECTED:
-            return delivered
-    raise AssertionError(f"only {collected} were collected")
+        delivered += 1
+        collected += "next message" in response.text
+    return delivered
 
 
 class Stopped:
     """What is left of a service that collected alerts, and then was ended."""
 
-    def __init__(
-        self, command: Sequence[str], end: Callable[[Server, SlackStub], None]
-    ) -> None:
+    def __init__(self, end: End, command: list[str] | None = None) -> None:
         with (
             slack_stub() as self.slack,
             server(command, SLACK_WEBHOOK_URL=self.slack.url, **measured()) as running,
@@ -61,8 +54,9 @@ class Stopped:
             self.output = running.output
 
 
-def terminate(running: Server, _: SlackStub) -> None:
-    running.process.send_signal(signal.SIGTERM)
+def to_all(signal_number: int) -> End:
+    """Send a signal to the master and the worker, or to the one process of flask."""
+    return lambda running, _: os.killpg(running.process.pid, signal_number)
 
 
 def terminate_among_slow_clients(running: Server, _: SlackStub) -> None:
@@ -71,58 +65,25 @@ def terminate_among_slow_clients(running: Server, _: SlackStub) -> None:
         running.process.wait(STOPPED_WITHIN)
 
 
-def terminate_the_group(running: Server, _: SlackStub) -> None:
-    os.killpg(running.process.pid, signal.SIGTERM)
-
-
-def interrupt_the_group(running: Server, _: SlackStub) -> None:
-    """As Ctrl-C in a terminal does."""
-    os.killpg(running.process.pid, signal.SIGINT)
-
-
-def quit_(running: Server, _: SlackStub) -> None:
-    running.process.send_signal(signal.SIGQUIT)
-
-
-def hang_up_the_group(running: Server, _: SlackStub) -> None:
-    """As a closed terminal does. It would make gunicorn start a second worker."""
-    os.killpg(running.process.pid, signal.SIGHUP)
-    os.killpg(running.process.pid, signal.SIGUSR2)
-    wait_until(lambda: "USR2 is ignored" in running.output)
-    assert running.deliver([]).status_code == 204
-    assert running.output.count("Booting worker") == 1
-    running.deliver([], headers={TOKEN: "x"})
-    running.process.send_signal(signal.SIGTERM)
-
-
-def close_the_terminal(running: Server, _: SlackStub) -> None:
-    os.killpg(running.process.pid, signal.SIGHUP)
-
-
 def lose_the_master(running: Server, _: SlackStub) -> None:
     worker = running.worker
     running.process.kill()
     wait_until(lambda: not os.path.exists(f"/proc/{worker}"))
 
 
-def terminate_while_slack_fails_once(running: Server, slack: SlackStub) -> None:
-    slack.script(Answer(500, ""))
+def terminate_while_slack_is_slow(running: Server, slack: SlackStub) -> None:
+    slack.script(Answer(500, ""), Answer(delay=LAST_TRY_WITHIN))
     running.process.send_signal(signal.SIGTERM)
 
 
-ENDS = [
-    (procfile_command(), terminate),
-    (procfile_command(), terminate_among_slow_clients),
-    (procfile_command(), terminate_the_group),
-    (procfile_command(), terminate_while_slack_fails_once),
-    (procfile_command(), interrupt_the_group),
-    (procfile_command(), quit_),
-    (procfile_command(), hang_up_the_group),
-    (procfile_command(), lose_the_master),
-    (FLASK_RUN, terminate),
-    (FLASK_RUN, interrupt_the_group),
-    (FLASK_RUN, close_the_terminal),
-]
+# Ctrl-C in a terminal is an INT for all; closing it is a HUP.
+FLASK_RUN_ENDS = (to_all(signal.SIGTERM), to_all(signal.SIGINT), to_all(signal.SIGHUP))
+GUNICORN_ENDS = (
+    *FLASK_RUN_ENDS[:2],
+    terminate_among_slow_clients,
+    terminate_while_slack_is_slow,
+    lose_the_master,
+)
 
 
 def hurry_while_slack_hangs(running: Server, slack: SlackStub) -> None:
@@ -152,11 +113,11 @@ def kill(running: Server) -> None:
 
 def test_what_is_collected_is_posted_or_logged_as_lost() -> None:
     """All at once, because each takes as long as ten messages do."""
-    gunicorn = procfile_command()
-    with ThreadPoolExecutor(len(ENDS) + 2) as pool:
-        ended = [pool.submit(Stopped, command, end) for command, end in ENDS]
-        hurried = pool.submit(Stopped, gunicorn, hurry_while_slack_hangs)
-        killed = pool.submit(Stopped, gunicorn, bring_news_and_kill)
+    with ThreadPoolExecutor(10) as pool:
+        ended = [pool.submit(Stopped, end) for end in GUNICORN_ENDS]
+        ended += [pool.submit(Stopped, end, FLASK_RUN) for end in FLASK_RUN_ENDS]
+        hurried = pool.submit(Stopped, hurry_while_slack_hangs)
+        killed = pool.submit(Stopped, bring_news_and_kill)
         for future in ended:
             stopped = future.result()
             assert stopped.slack.events == stopped.delivered, stopped.output
@@ -176,6 +137,10 @@ def test_what_is_collected_is_posted_or_logged_as_lost() -> None:
 # A signal while deliveries wait for Slack.
 
 
+def status(running: Server) -> str:
+    return requests.get(f"{running.url}/status", timeout=20).text
+
+
 def test_a_stopping_service_finishes_what_is_in_flight_and_refuses_the_rest(
     slack: SlackStub,
 ) -> None:
@@ -186,24 +151,18 @@ def test_a_stopping_service_finishes_what_is_in_flight_and_refuses_the_rest(
     ):
         in_flight = pool.submit(running.deliver, [event()])
         wait_until(lambda: slack.posts)
-        before = requests.get(f"{running.url}/status", timeout=20).text
+        before = status(running)
         time.sleep(1)  # so that /status tells the next delivery from this one
         waiting = pool.submit(running.deliver, [event()])
-        wait_until(
-            lambda: requests.get(f"{running.url}/status", timeout=20).text != before
-        )
+        wait_until(lambda: status(running) != before)
         running.process.send_signal(signal.SIGTERM)
-        refused = False
-        while not refused and running.process.poll() is None:
-            try:
-                requests.get(f"{running.url}/healthz", timeout=20)
-            except requests.ConnectionError:
-                refused = True
+        with pytest.raises(requests.ConnectionError):
+            wait_until(lambda: not status(running))
+        assert running.process.poll() is None
         slack.released.set()
         assert in_flight.result().status_code == 200
         assert waiting.result().status_code == 200
         assert running.process.wait(STOPPED_WITHIN) == 0
-    assert refused
     assert len(slack.messages) == 2
 
 
@@ -212,11 +171,10 @@ def test_a_killed_service_loses_nothing_that_was_answered(slack: SlackStub) -> N
 
     def deliver(running: Server, n: int) -> None:
         name = f"user{n}@example.com"
-        try:
+        # The process may be gone, perhaps in the middle of its answer.
+        with suppress(requests.RequestException):
             if running.deliver([event(user_name=name)]).status_code == 200:
                 answered.append(name)
-        except requests.RequestException:
-            pass  # the process is gone, perhaps in the middle of its answer
 
     # So few at a time that a message has room for all their names.
     with (
