@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Any
 
 import markup
-from alerts import DEFAULT_FIELDS, DESCRIPTION, FIELDS, Alert, Label, Value
+from alerts import DEFAULT_FIELDS, FIELDS, Alert, Value
 
 MAX_HEADLINE = 200  # characters of the headline's counts
 MAX_SINGLE = 3  # events that get an attachment each; of more, like events share one
@@ -48,9 +48,10 @@ COLOURS = {
 GREY = "#9e9e9e"
 EPOCH = datetime.fromtimestamp(0, UTC)
 ALL_LOGS = "see Auth0's own logs, <https://manage.auth0.com/#/logs>"
-# Keys of labels (alerts.FIELDS).
+# Labels of fields: those of alerts.FIELDS, and Description.
 SENTENCES = ("Description", "Cause", "User agent")  # one a line
 IN_FALLBACK = ("Description", "Cause", "User")
+PLURALS = {"Strategy": "Strategies"}  # an "s" makes all others
 NONE: Value = ("",)  # of an event that says nothing under a label
 # A word with which a description quotes: an address, an id, a number, a URL.
 QUOTE = re.compile(r"(?<!\S)[^\s\d@/|]*+[\d@/|]\S*")
@@ -100,7 +101,7 @@ class CountedTypes:
 class Layout:
     """What the attachments of a message have in common."""
 
-    labels: dict[str, Label]  # of the fields that they show, by their keys
+    labels: list[str]  # of the fields that they show
     shared_names: Collection[str]  # of clients: each stands for several ids
     room: int  # characters of a title, and of a field's values
     has_names: bool  # whether they say the log type's name
@@ -358,10 +359,9 @@ def _split(alerts: Sequence[Alert], likeness: Callable[[Alert], object]) -> list
 
 def _layouts(alerts: Sequence[Alert], fields: Sequence[str]) -> Iterator[Layout]:
     """How the attachments may look, from the fullest to what fits in any case."""
-    descriptions = {"Description": DESCRIPTION}
-    labels = dict(descriptions)
+    labels = ["Description"]
     for name in fields:
-        labels |= FIELDS[name]
+        labels += FIELDS[name]
     fullest = Layout(
         labels=labels,
         shared_names=_shared_names(alerts),
@@ -371,7 +371,7 @@ def _layouts(alerts: Sequence[Alert], fields: Sequence[str]) -> Iterator[Layout]
     )
     yield fullest
     yield replace(fullest, room=LESS_ROOM)
-    yield replace(fullest, room=LEAST_ROOM, labels=descriptions)
+    yield replace(fullest, room=LEAST_ROOM, labels=["Description"])
 
 
 def _shared_names(alerts: Sequence[Alert]) -> list[str]:
@@ -447,9 +447,9 @@ def _fallback(title: str, texts: list[str], fields: dict[str, Json]) -> str:
 
     Bridges to IRC mostly take the message's `text` instead.
     """
-    for key in IN_FALLBACK:
-        if key in fields:
-            texts = [*texts, f"{fields[key]['title']}: {fields[key]['value']}"]
+    for label in IN_FALLBACK:
+        if label in fields:
+            texts = [*texts, f"{fields[label]['title']}: {fields[label]['value']}"]
     details = markup.plain(_joined(texts))
     details = details.replace("`", "").replace("\n", ", ")
     return _joined([title, details])
@@ -498,32 +498,33 @@ def _fields(
 ) -> dict[str, Json]:
     """What the events say under each label; `description` is what all of them have."""
     fields = {}
-    for key, label in layout.labels.items():
+    for label in layout.labels:
         values = descriptions
-        if label is not DESCRIPTION:
-            values = _values(group, key, layout)
+        if label != "Description":
+            values = _values(group, label, layout)
         silent = values.pop(NONE, 0)
         for value in list(values):
-            if key == "Cause" and _says(description, value):
+            if label == "Cause" and _says(description, value):
                 del values[value]
         if values:
-            title = label.singular
+            title = label
             if len(values) > 1:
-                title = f"{label.plural} ({len(values):,})"
-            text = _counted(key, values, silent, len(group), layout.room)
-            is_short = key not in SENTENCES and len(text) <= MAX_SHORT
-            fields[key] = {"title": title, "value": text, "short": is_short}
+                plural = PLURALS.get(label, f"{label}s")
+                title = f"{plural} ({len(values):,})"
+            text = _counted(label, values, silent, len(group), layout.room)
+            is_short = label not in SENTENCES and len(text) <= MAX_SHORT
+            fields[label] = {"title": title, "value": text, "short": is_short}
     return fields
 
 
-def _values(group: Group, key: str, layout: Layout) -> Counter[Value]:
+def _values(group: Group, label: str, layout: Layout) -> Counter[Value]:
     """What the events say under a label, and how many of them say it, or NONE."""
-    values = Counter(alert.values.get(key, NONE) for alert in group)
+    values = Counter(alert.values.get(label, NONE) for alert in group)
     shown = Counter[Value]()
     for value, count in values.items():
-        if key == "Client" and len(group) > 1 and value[0] not in layout.shared_names:
+        if label == "Client" and len(group) > 1 and value[0] not in layout.shared_names:
             value = value[:1]
-        if key == "User":
+        if label == "User":
             value = value[:1]
         shown[value] += count
     return shown
@@ -551,7 +552,7 @@ def _says(description: str, cause: Value) -> bool:
 
 
 def _counted(
-    key: str, values: Counter[Value], silent: int, events: int, room: int
+    label: str, values: Counter[Value], silent: int, events: int, room: int
 ) -> str:
     """The most frequent values, each with how many of the events say it, unless all do.
 
@@ -560,11 +561,11 @@ def _counted(
     most_frequent = values.most_common(MAX_SHOWN)
     share = 1 / len(most_frequent)
     separator = ", "
-    if key in SENTENCES:
+    if label in SENTENCES:
         share = max(share, SENTENCE_SHARE)
         separator = "\n"
     room = int(room * share) - len(separator)
-    counted = [(_value(key, value, room), count) for value, count in most_frequent]
+    counted = [(_value(label, value, room), count) for value, count in most_frequent]
     others = values - Counter(dict(most_frequent))
     if others:
         counted.append((f"{len(others):,} more", others.total()))
@@ -578,9 +579,9 @@ def _counted(
     return separator.join(texts)
 
 
-def _value(key: str, value: Value, room: int) -> str:
+def _value(label: str, value: Value, room: int) -> str:
     """A value as code; as two, which share the room, for a client's name and its id."""
-    if key != "Client":
+    if label != "Client":
         value = (" ".join(value),)
     room = room // len(value)
     return " ".join(markup.code(text, room) for text in value)

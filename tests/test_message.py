@@ -744,9 +744,7 @@ values = json_values | long_texts | real
 # Where an event may say something.
 places = [
     *("description", "date", "tenant_name", "environment_name", "log_id"),
-    *" ".join(
-        label.places for labels in FIELDS.values() for label in labels.values()
-    ).split(),
+    *" ".join(text for labels in FIELDS.values() for text in labels.values()).split(),
 ]
 
 
