@@ -90,14 +90,6 @@ ORDINARY = Purpose()
 
 
 @dataclass(frozen=True)
-class CountedTypes:
-    """How many events there are of each log type, and the codes of those it names."""
-
-    text: str
-    named: frozenset[str]
-
-
-@dataclass(frozen=True)
 class Layout:
     """What the attachments of a message have in common."""
 
@@ -121,11 +113,11 @@ def build_message(
     purpose = replace(purpose, news=_standing_out(alerts, purpose.news))
     if purpose.only_counts:
         return _counts_only(alerts, purpose)
-    counts = _counts(alerts, purpose, MAX_HEADLINE)
+    counts, named = _counts(alerts, purpose, MAX_HEADLINE)
     headline = _headline(alerts, counts, purpose)
     groups, rest = _shown_and_rest(_groups(alerts, purpose))
-    counts_of_rest = _counts(rest, purpose, MAX_REST)
-    codes = {group[0].code for group in groups}
+    counts_of_rest, named_in_rest = _counts(rest, purpose, MAX_REST)
+    codes = [group[0].code for group in groups]
     for layout in _layouts(alerts, fields):  # pragma: no branch - the last always fits
         attachments = []
         for group in groups:
@@ -134,7 +126,7 @@ def build_message(
             attachments.append(_rest(rest, counts_of_rest))
         message = Message(
             payload=_payload(headline, attachments),
-            named=counts.named | counts_of_rest.named | codes,
+            named=frozenset(named + named_in_rest + codes),
         )
         if len(encode(message)) <= MAX_BYTES:
             break
@@ -165,7 +157,7 @@ def _counts_only(alerts: Sequence[Alert], purpose: Purpose) -> Message:
         if not alert.name:
             alert = replace(alert, code="unknown type")
         known.append(alert)
-    counts = _counts(known, purpose, MAX_HEADLINE)
+    counts, _ = _counts(known, purpose, MAX_HEADLINE)
     headline = _headline(known, counts, purpose)
     text = f"{headline}\nSlack refused the details: {ALL_LOGS}"
     return Message(
@@ -185,10 +177,10 @@ def _standing_out(alerts: Sequence[Alert], news: Collection[str]) -> frozenset[s
     return codes.intersection(news)
 
 
-def _headline(alerts: Sequence[Alert], counts: CountedTypes, purpose: Purpose) -> str:
+def _headline(alerts: Sequence[Alert], counts: str, purpose: Purpose) -> str:
     """The message's `text`, which is the phone's notification too."""
     what = f"*{len(alerts):,} events*"
-    details = f": {counts.text}"
+    details = f": {counts}"
     if len(alerts) == 1:
         what = f"*{_name(alerts[0])}*"
         details = ""
@@ -205,8 +197,13 @@ def _headline(alerts: Sequence[Alert], counts: CountedTypes, purpose: Purpose) -
     return headline
 
 
-def _counts(alerts: Sequence[Alert], purpose: Purpose, room: int) -> CountedTypes:
-    """The log types with their counts: those that have room, and the others in one."""
+def _counts(
+    alerts: Sequence[Alert], purpose: Purpose, room: int
+) -> tuple[str, list[str]]:
+    """The log types with their counts, those that have room, and the others in one.
+
+    Returns the text, and the codes of the log types that it names.
+    """
     texts = []
     named = []
     others = 0
@@ -221,7 +218,7 @@ def _counts(alerts: Sequence[Alert], purpose: Purpose, room: int) -> CountedType
             others += len(group)
     if others:
         texts.append(f"{others:,} × other types")
-    return CountedTypes(", ".join(texts), frozenset(named))
+    return ", ".join(texts), named
 
 
 def _count(group: Group, purpose: Purpose) -> str:
@@ -388,7 +385,9 @@ def _attachment(group: Group, layout: Layout) -> Json:
     if len(descriptions) == 1:
         ((description,),) = descriptions
         descriptions.clear()  # the title says it
-    newest = replace(_newest(group), description=description)
+    # Of those with the same time, or with none, the last to come.
+    newest = max(reversed(group), key=lambda alert: alert.time or EPOCH)
+    newest = replace(newest, description=description)
     words = newest.words
     title = _title(words, newest.code, len(group), layout.room)
     texts = []
@@ -413,24 +412,15 @@ def _attachment(group: Group, layout: Layout) -> Json:
     return {key: value for key, value in attachment.items() if value}
 
 
-def _rest(alerts: list[Alert], counts: CountedTypes) -> Json:
+def _rest(alerts: list[Alert], counts: str) -> Json:
     """The last attachment, when there are too many kinds of events: counts of them."""
     title = f"and {len(alerts):,} more events"
     return {
         "color": GREY,
-        "fallback": f"{title}: {counts.text}",
+        "fallback": f"{title}: {counts}",
         "title": title,
-        "text": counts.text,
+        "text": counts,
     }
-
-
-def _newest(group: Group) -> Alert:
-    """The newest event; of those with the same time, or with none, the last to come."""
-    newest = group[0]
-    for alert in group:
-        if (alert.time or EPOCH) >= (newest.time or EPOCH):
-            newest = alert
-    return newest
 
 
 def _title(words: str, code: str, count: int, room: int) -> str:
