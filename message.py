@@ -47,7 +47,11 @@ COLOURS = {
 }
 GREY = "#9e9e9e"
 EPOCH = datetime.fromtimestamp(0, UTC)
-ALL_LOGS = "see Auth0's own logs, <https://manage.auth0.com/#/logs>"
+REFUSED = (
+    "Slack refused the details: see Auth0's own logs, <https://manage.auth0.com/#/logs>"
+)
+# Slack is asked to make no links and no previews by itself.
+AS_WRITTEN = {"parse": "none", "unfurl_links": False, "unfurl_media": False}
 # Labels of fields: those of alerts.FIELDS, and Description.
 SENTENCES = ("Description", "Cause", "User agent")  # one a line
 IN_FALLBACK = ("Description", "Cause", "User")
@@ -111,10 +115,13 @@ def build_message(
     MAX_BYTES, as encoded.
     """
     purpose = replace(purpose, news=_standing_out(alerts, purpose.news))
-    if purpose.only_counts:
-        return _counts_only(alerts, purpose)
     counts, named = _counts(alerts, purpose, MAX_HEADLINE)
     headline = _headline(alerts, counts, purpose)
+    if purpose.only_counts:
+        return Message(
+            payload={"text": f"{headline}\n{REFUSED}", **AS_WRITTEN},
+            named=frozenset(map(_code, alerts)),
+        )
     groups, rest = _shown_and_rest(_groups(alerts, purpose))
     counts_of_rest, named_in_rest = _counts(rest, purpose, MAX_REST)
     codes = [group[0].code for group in groups]
@@ -125,7 +132,7 @@ def build_message(
         if rest:
             attachments.append(_rest(rest, counts_of_rest))
         message = Message(
-            payload=_payload(headline, attachments),
+            payload={"text": headline, "attachments": attachments, **AS_WRITTEN},
             named=frozenset(named + named_in_rest + codes),
         )
         if len(encode(message)) <= MAX_BYTES:
@@ -137,33 +144,6 @@ def encode(message: Message) -> bytes:
     """The message as Slack takes it: JSON in UTF-8, which is shorter than in ASCII."""
     text = json.dumps(message.payload, ensure_ascii=False)
     return text.encode()
-
-
-def _payload(text: str, attachments: list[Json]) -> Json:
-    """What Slack takes. It is asked to make no links and no previews by itself."""
-    payload: Json = {"text": text}
-    if attachments:
-        payload["attachments"] = attachments
-    payload["parse"] = "none"
-    payload["unfurl_links"] = False
-    payload["unfurl_media"] = False
-    return payload
-
-
-def _counts_only(alerts: Sequence[Alert], purpose: Purpose) -> Message:
-    """The message that says how many events there were of which log types."""
-    known = []
-    for alert in alerts:
-        if not alert.name:
-            alert = replace(alert, code="unknown type")
-        known.append(alert)
-    counts, _ = _counts(known, purpose, MAX_HEADLINE)
-    headline = _headline(known, counts, purpose)
-    text = f"{headline}\nSlack refused the details: {ALL_LOGS}"
-    return Message(
-        payload=_payload(text, []),
-        named=frozenset(map(_code, alerts)),
-    )
 
 
 # What there is, in words.
