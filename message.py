@@ -360,15 +360,10 @@ def _shared_names(alerts: Sequence[Alert]) -> list[str]:
 
 def _attachment(group: Group, layout: Layout) -> Json:
     """One attachment, for one event or for a group of like events."""
-    descriptions = _descriptions(group)
-    description = ""
-    if len(descriptions) == 1:
-        ((description,),) = descriptions
-        descriptions.clear()  # the title says it
+    shared = _shared_description(group)
     # Of those with the same time, or with none, the last to come.
     newest = max(reversed(group), key=lambda alert: alert.time or EPOCH)
-    newest = replace(newest, description=description)
-    words = newest.words
+    words = replace(newest, description=shared).words
     title = _title(words, newest.code, len(group), layout.room)
     texts = []
     if layout.has_names and newest.name.lower() not in words.lower():
@@ -376,7 +371,7 @@ def _attachment(group: Group, layout: Layout) -> Json:
     texts.append(_when(group))
     if newest.log_id and not newest.link:
         texts.append(f"log_id {markup.code(newest.log_id, MAX_NAME)}")
-    fields = _fields(group, descriptions, description, layout)
+    fields = _fields(group, shared, layout)
     attachment: Json = {
         "color": COLOURS[newest.group],
         "fallback": _fallback(title, texts, fields),
@@ -463,32 +458,36 @@ def _in_utc(time: datetime) -> str:
 # The fields.
 
 
-def _fields(
-    group: Group, descriptions: Counter[Value], description: str, layout: Layout
-) -> dict[str, Json]:
-    """What the events say under each label; `description` is what all of them have."""
+def _fields(group: Group, shared: str, layout: Layout) -> dict[str, Json]:
+    """What the events say under each label.
+
+    The title says the description that they share, and a cause that stands in it.
+    """
     fields = {}
     for label in layout.labels:
-        values = descriptions
-        if label != "Description":
-            values = _values(group, label, layout)
+        if label == "Description" and shared:
+            continue
+        values = _values(group, label, layout)
         silent = values.pop(NONE, 0)
         for value in list(values):
-            if label == "Cause" and _says(description, value):
+            text = value[0].strip(" .!").lower()
+            if label == "Cause" and text in shared.lower():
                 del values[value]
         if values:
             title = label
             if len(values) > 1:
                 plural = PLURALS.get(label, f"{label}s")
                 title = f"{plural} ({len(values):,})"
-            text = _counted(label, values, silent, len(group), layout.room)
-            is_short = label not in SENTENCES and len(text) <= MAX_SHORT
-            fields[label] = {"title": title, "value": text, "short": is_short}
+            shown = _counted(label, values, silent, len(group), layout.room)
+            is_short = label not in SENTENCES and len(shown) <= MAX_SHORT
+            fields[label] = {"title": title, "value": shown, "short": is_short}
     return fields
 
 
 def _values(group: Group, label: str, layout: Layout) -> Counter[Value]:
     """What the events say under a label, and how many of them say it, or NONE."""
+    if label == "Description":
+        return _descriptions(group)
     values = Counter(alert.values.get(label, NONE) for alert in group)
     shown = Counter[Value]()
     for value, count in values.items():
@@ -501,24 +500,31 @@ def _values(group: Group, label: str, layout: Layout) -> Counter[Value]:
 
 
 def _descriptions(group: Group) -> Counter[Value]:
-    """What the events say happened: once where they differ only in what they quote.
-
-    That is `User … attempted 10 consecutive logins` for a hundred users.
-    """
+    """What the events say happened: once where they differ only in what they quote."""
     descriptions = Counter[Value]()
     for alike in _split(group, _sentence):
-        different = {alert.description for alert in alike}
-        sentence = []
-        for words in zip(*(text.split(" ") for text in different), strict=False):
-            sentence.append(words[0] if len(set(words)) == 1 else "…")
-        descriptions[(" ".join(sentence),)] += len(alike)
+        description = _in_common(alike)
+        descriptions[(description,)] += len(alike)
     return descriptions
 
 
-def _says(description: str, cause: Value) -> bool:
-    """Whether a description says a cause already."""
-    text = cause[0].lower()
-    return text.strip(" .!") in description.lower()
+def _shared_description(group: Group) -> str:
+    """What all the events say happened, or nothing where they differ in more."""
+    if len(_split(group, _sentence)) > 1:
+        return ""
+    return _in_common(group)
+
+
+def _in_common(alike: Group) -> str:
+    """The description of events that differ only in what they quote.
+
+    That is `User … attempted 10 consecutive logins` for a hundred users.
+    """
+    different = {alert.description for alert in alike}
+    sentence = []
+    for words in zip(*(text.split(" ") for text in different), strict=False):
+        sentence.append(words[0] if len(set(words)) == 1 else "…")
+    return " ".join(sentence)
 
 
 def _counted(
