@@ -29,12 +29,12 @@ MAX_OF_A_KIND = 3  # attachments; events that need more are grouped more coarsel
 MAX_REST = 2900
 # Bytes of a whole message, so that a flood stays readable and quick to post.
 MAX_BYTES = 30_000
-MAX_NAME = 100  # characters of a log type's name or code, and of a log_id
 MAX_SHORT = 60  # characters of a footer, and of a value that has room beside another
 MAX_SHOWN = 5  # values of a field that are shown for a group of events
 
-# Characters of a title and of a field's values; less where MAX_BYTES are not enough.
-# Slack folds texts of over 700 characters behind "Show more"; some clients cut them.
+# Characters of a title, a log_id, and a field's values; less where MAX_BYTES are not
+# enough. Slack folds texts of over 700 characters behind "Show more"; some clients cut
+# them.
 ROOM = 250
 LESS_ROOM = 120
 LEAST_ROOM = 80  # and then without other fields than descriptions
@@ -99,7 +99,7 @@ class Layout:
 
     labels: list[str]  # of the fields that they show
     shared_names: Collection[str]  # of clients: each stands for several ids
-    room: int  # characters of a title, and of a field's values
+    room: int  # characters of a title, a log_id, and a field's values
     has_names: bool  # whether they say the log type's name
     has_footers: bool  # whether they say the tenant
 
@@ -216,7 +216,7 @@ def _count(group: Group, purpose: Purpose) -> str:
 
 
 def _name(alert: Alert) -> str:
-    return markup.fit(alert.name or alert.code, MAX_NAME)
+    return alert.name or alert.code
 
 
 def _place(alert: Alert) -> str:
@@ -370,7 +370,7 @@ def _attachment(group: Group, layout: Layout) -> Json:
         texts.append(_name(newest))
     texts.append(_when(group))
     if newest.log_id and not newest.link:
-        texts.append(f"log_id {markup.code(newest.log_id, MAX_NAME)}")
+        texts.append(f"log_id {markup.code(newest.log_id, layout.room)}")
     fields = _fields(group, shared, layout)
     attachment: Json = {
         "color": COLOURS[newest.group],
