@@ -114,27 +114,27 @@ def build_message(
     `fields` are those of SLACK_FIELDS. Never raises for any alert; never larger than
     MAX_BYTES, as encoded.
     """
-    purpose = replace(purpose, news=_standing_out(alerts, purpose.news))
+    codes = frozenset(map(_code, alerts))
+    if codes.issubset(purpose.news):  # then none of them stands out
+        purpose = replace(purpose, news=frozenset())
     counts, named = _counts(alerts, purpose, MAX_HEADLINE)
     headline = _headline(alerts, counts, purpose)
     if purpose.only_counts:
-        return Message(
-            payload={"text": f"{headline}\n{REFUSED}", **AS_WRITTEN},
-            named=frozenset(map(_code, alerts)),
-        )
+        text = f"{headline}\n{REFUSED}"
+        return Message({"text": text, **AS_WRITTEN}, named=codes)
     groups, rest = _shown_and_rest(_groups(alerts, purpose))
     counts_of_rest, named_in_rest = _counts(rest, purpose, MAX_REST)
-    codes = [group[0].code for group in groups]
+    named += named_in_rest
+    for group in groups:
+        named.append(group[0].code)
     for layout in _layouts(alerts, fields):  # pragma: no branch - the last always fits
         attachments = []
         for group in groups:
             attachments.append(_attachment(group, layout))
         if rest:
             attachments.append(_rest(rest, counts_of_rest))
-        message = Message(
-            payload={"text": headline, "attachments": attachments, **AS_WRITTEN},
-            named=frozenset(named + named_in_rest + codes),
-        )
+        payload = {"text": headline, "attachments": attachments, **AS_WRITTEN}
+        message = Message(payload, frozenset(named))
         if len(encode(message)) <= MAX_BYTES:
             break
     return message
@@ -147,14 +147,6 @@ def encode(message: Message) -> bytes:
 
 
 # What there is, in words.
-
-
-def _standing_out(alerts: Sequence[Alert], news: Collection[str]) -> frozenset[str]:
-    """The log types that are news among the alerts; none where all of them are."""
-    codes = frozenset(map(_code, alerts))
-    if codes.issubset(news):
-        return frozenset()
-    return codes.intersection(news)
 
 
 def _headline(alerts: Sequence[Alert], counts: str, purpose: Purpose) -> str:
