@@ -25,36 +25,18 @@ MAX_LISTED = 20  # items that are read of a list
 MAX_MARKS = 4  # accents and joiners in a row; Vietnamese has two on a letter
 MIN_TOKEN_HEADER = 12  # characters after "eyJ"; `{"alg":"none"}` gives 16
 
-# What stands under a label: mostly one text; a client's name and its id are two.
+# What stands under a field's label: mostly one text; a client's name and id are two.
 Value = tuple[str, ...]
 
-
-@dataclass(frozen=True)
-class Label:
-    """What stands under one title in an attachment, and where events have it.
-
-    `places` are paths in an event, one a line, the best first; a list on the way stands
-    for its first item. After an empty line come the places of a second text.
-    """
-
-    singular: str
-    plural: str
-    places: str
-
-
-# A group of events says first of all what each of them says happened.
-DESCRIPTION = Label("Description", "Descriptions", "description")
-
-# What can be shown: for each name in SLACK_FIELDS, its labels by their keys. A key is
-# what Alert.values and ALERT_IGNORE (filters.WHO) know a label by, and stays as it is,
-# whatever Slack shows.
-FIELDS: dict[str, dict[str, Label]] = {
+# What can be shown: for each name in SLACK_FIELDS, its labels, and for each label the
+# places in an event of what stands under it: paths, one a line, the best first. A list
+# on the way stands for its first item. After an empty line come the places of a second
+# text. ALERT_IGNORE sees a line that begins with a label too, such as `User: neo`
+# (filters.WHO): to rename that label breaks patterns that people have.
+FIELDS: dict[str, dict[str, str]] = {
     "cause": {
         # Auth0's schema of feccft has "authentoication".
-        "Cause": Label(
-            "Cause",
-            "Causes",
-            """
+        "Cause": """
             details.error.message
             details.error
             details.errorMsg
@@ -89,51 +71,31 @@ FIELDS: dict[str, dict[str, Label]] = {
             details.action_error.name
             details.response.statusCode
             details
-            """,
-        )
+        """,
     },
     "subject": {
-        "Request": Label(
-            "Request",
-            "Requests",
-            """
+        "Request": """
             details.request.method
 
             details.request.path
             details.request.backchannel_logout_uri
-            """,
-        ),
-        "Rate limit": Label("Rate limit", "Rate limits", "details.limit.bucket"),
-        "Action": Label(
-            "Action",
-            "Actions",
-            """
+        """,
+        "Rate limit": "details.limit.bucket",
+        "Action": """
             details.action_name
             details.action_id
-            """,
-        ),
-        "Flow": Label(
-            "Flow",
-            "Flows",
-            """
+        """,
+        "Flow": """
             details.flow
             details.flow_id
-            """,
-        ),
-        "Form": Label("Form", "Forms", "details.form_id"),
-        "Domain": Label(
-            "Domain",
-            "Domains",
-            """
+        """,
+        "Form": "details.form_id",
+        "Domain": """
             details.domain
             details.custom_domain
-            """,
-        ),
-        "Email": Label("Email", "Emails", "details.email_type"),
-        "Recipient": Label(
-            "Recipient",
-            "Recipients",
-            """
+        """,
+        "Email": "details.email_type",
+        "Recipient": """
             details.to
             details.body.to
             details.phone_number
@@ -141,38 +103,24 @@ FIELDS: dict[str, dict[str, Label]] = {
             details.body.new_phone_number
             details.authenticator.phone_number
             details.enrollment.phone_number
-            """,
-        ),
-        "Origin": Label("Origin", "Origins", "details.origin"),
-        "Return URL": Label("Return URL", "Return URLs", "details.return_to"),
-        "Factor": Label(
-            "Factor",
-            "Factors",
-            """
+        """,
+        "Origin": "details.origin",
+        "Return URL": "details.return_to",
+        "Factor": """
             details.authenticator.type
             details.authentication_method
             details.delivery_method
-            """,
-        ),
-        "Agent": Label(
-            "Agent",
-            "Agents",
-            """
+        """,
+        "Agent": """
             agent_id
             external_agent_id
-            """,
-        ),
-        "Target": Label("Target", "Targets", "details.target"),
-        "Consent": Label("Consent", "Consents", "details.requestedRichConsentId"),
-        "Synchronization": Label(
-            "Synchronization", "Synchronizations", "details.synchronization_id"
-        ),
+        """,
+        "Target": "details.target",
+        "Consent": "details.requestedRichConsentId",
+        "Synchronization": "details.synchronization_id",
     },
     "client": {
-        "Client": Label(
-            "Client",
-            "Clients",
-            """
+        "Client": """
             client_name
 
             client_id
@@ -181,16 +129,12 @@ FIELDS: dict[str, dict[str, Label]] = {
             details.body.client_id
             details.query.client_id
             details.invitation.client_id
-            """,
-        )
+        """,
     },
     "user": {
         # Who called the Management API has a name, an address, and an id. The id of who
         # acts in a token exchange comes last, and what a user typed after Auth0's own.
-        "User": Label(
-            "User",
-            "Users",
-            """
+        "User": """
             details.request.auth.user.name
 
             details.request.auth.user.email
@@ -207,81 +151,60 @@ FIELDS: dict[str, dict[str, Label]] = {
             email
             details.invitation.invitee.email
             details.actor.sub
-            """,
-        )
+        """,
     },
     "connection": {
-        "Connection": Label(
-            "Connection",
-            "Connections",
-            """
+        "Connection": """
             connection
             details.connection
             details.body.connection
             details.query.connection
             details.connection_name
-            """,
-        )
+        """,
     },
     "ip": {
-        "IP": Label(
-            "IP",
-            "IPs",
-            """
+        "IP": """
             ip
             client_ip
             details.request.ip
-            """,
-        )
+        """,
     },
     "organization": {
-        "Organization": Label(
-            "Organization",
-            "Organizations",
-            """
+        "Organization": """
             organization_name
             organization_id
-            """,
-        )
+        """,
     },
     "location": {
-        "Location": Label(
-            "Location",
-            "Locations",
-            """
+        "Location": """
             location_info.city_name
 
             location_info.country_name
             location_info.country_code
-            """,
-        )
+        """,
     },
     "audience": {
-        "Audience": Label(
-            "Audience",
-            "Audiences",
-            """
+        "Audience": """
             audience
             details.body.audience
-            """,
-        )
+        """,
     },
-    "strategy": {"Strategy": Label("Strategy", "Strategies", "strategy")},
-    "user_agent": {"User agent": Label("User agent", "User agents", "user_agent")},
-    "hostname": {"Hostname": Label("Hostname", "Hostnames", "hostname")},
-    "log_id": {"Log ID": Label("Log ID", "Log IDs", "log_id")},
+    "strategy": {"Strategy": "strategy"},
+    "user_agent": {"User agent": "user_agent"},
+    "hostname": {"Hostname": "hostname"},
+    "log_id": {"Log ID": "log_id"},
 }
 DEFAULT_FIELDS = ("cause", "subject", "client", "user", "connection", "ip")
 
 
 def _read_table() -> list[tuple[str, list[list[str]]]]:
-    """FIELDS, row by row: for each text its label's key, and the paths to it."""
+    """FIELDS, row by row: for each text its label, and the paths to it."""
     rows = []
     for labels in FIELDS.values():
-        for key, label in labels.items():
-            for places in label.places.split("\n\n"):
-                paths = [path.split(".") for path in places.split()]
-                rows.append((key, paths))
+        for label, places in labels.items():
+            for places_of_one in places.split("\n\n"):
+                paths = [path.split(".") for path in places_of_one.split()]
+                rows.append((label, paths))
     return rows
 
 
@@ -328,7 +251,7 @@ class Alert:
     name: str  # of the log type; empty for one that Auth0 has added since
     group: str  # "failure", "limit", or empty for what only the user asked for
     description: str
-    values: dict[str, Value]  # by label; only what the event says
+    values: dict[str, Value]  # by field label; only what the event says
     log_id: str  # empty where it has none that can be relied on
     time: datetime | None  # in UTC
     tenant: str
@@ -436,14 +359,14 @@ def _mask_token(run: re.Match[str]) -> str:
 def _values(event: Event) -> dict[str, Value]:
     """What an event says under each label that it says something under."""
     values: dict[str, Value] = {}
-    for key, paths in _TEXTS:
+    for label, paths in _TEXTS:
         for path in paths:
             value = _find(event, path)
             if value is None:  # as nearly always
                 continue
             text = clean(value)
             if text and not _is_success(path, text):
-                values[key] = (*values.get(key, ()), text)
+                values[label] = (*values.get(label, ()), text)
                 break
     return values
 

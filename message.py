@@ -18,7 +18,7 @@ from functools import lru_cache
 from typing import Any
 
 import markup
-from alerts import DEFAULT_FIELDS, DESCRIPTION, FIELDS, Alert, Label, Value
+from alerts import DEFAULT_FIELDS, FIELDS, Alert, Value
 
 MAX_HEADLINE = 200  # characters of the headline's counts
 MAX_SINGLE = 3  # events that get an attachment each; of more, like events share one
@@ -29,12 +29,12 @@ MAX_OF_A_KIND = 3  # attachments; events that need more are grouped more coarsel
 MAX_REST = 2900
 # Bytes of a whole message, so that a flood stays readable and quick to post.
 MAX_BYTES = 30_000
-MAX_NAME = 100  # characters of a log type's name or code, and of a log_id
 MAX_SHORT = 60  # characters of a footer, and of a value that has room beside another
 MAX_SHOWN = 5  # values of a field that are shown for a group of events
 
-# Characters of a title and of a field's values; less where MAX_BYTES are not enough.
-# Slack folds texts of over 700 characters behind "Show more"; some clients cut them.
+# Characters of a title, a log_id, and a field's values; less where MAX_BYTES are not
+# enough. Slack folds texts of over 700 characters behind "Show more"; some clients cut
+# them.
 ROOM = 250
 LESS_ROOM = 120
 LEAST_ROOM = 80  # and then without other fields than descriptions
@@ -47,10 +47,15 @@ COLOURS = {
 }
 GREY = "#9e9e9e"
 EPOCH = datetime.fromtimestamp(0, UTC)
-ALL_LOGS = "see Auth0's own logs, <https://manage.auth0.com/#/logs>"
-# Keys of labels (alerts.FIELDS).
+REFUSED = (
+    "Slack refused the details: see Auth0's own logs, <https://manage.auth0.com/#/logs>"
+)
+# Slack is asked to make no links and no previews by itself.
+AS_WRITTEN = {"parse": "none", "unfurl_links": False, "unfurl_media": False}
+# Labels of fields: those of alerts.FIELDS, and Description.
 SENTENCES = ("Description", "Cause", "User agent")  # one a line
 IN_FALLBACK = ("Description", "Cause", "User")
+PLURALS = {"Strategy": "Strategies"}  # an "s" makes all others
 NONE: Value = ("",)  # of an event that says nothing under a label
 # A word with which a description quotes: an address, an id, a number, a URL.
 QUOTE = re.compile(r"(?<!\S)[^\s\d@/|]*+[\d@/|]\S*")
@@ -89,20 +94,12 @@ ORDINARY = Purpose()
 
 
 @dataclass(frozen=True)
-class CountedTypes:
-    """How many events there are of each log type, and the codes of those it names."""
-
-    text: str
-    named: frozenset[str]
-
-
-@dataclass(frozen=True)
 class Layout:
     """What the attachments of a message have in common."""
 
-    labels: dict[str, Label]  # of the fields that they show, by their keys
+    labels: list[str]  # of the fields that they show
     shared_names: Collection[str]  # of clients: each stands for several ids
-    room: int  # characters of a title, and of a field's values
+    room: int  # characters of a title, a log_id, and a field's values
     has_names: bool  # whether they say the log type's name
     has_footers: bool  # whether they say the tenant
 
@@ -117,24 +114,27 @@ def build_message(
     `fields` are those of SLACK_FIELDS. Never raises for any alert; never larger than
     MAX_BYTES, as encoded.
     """
-    purpose = replace(purpose, news=_standing_out(alerts, purpose.news))
-    if purpose.only_counts:
-        return _counts_only(alerts, purpose)
-    counts = _counts(alerts, purpose, MAX_HEADLINE)
+    codes = frozenset(map(_code, alerts))
+    if codes.issubset(purpose.news):  # then none of them stands out
+        purpose = replace(purpose, news=frozenset())
+    counts, named = _counts(alerts, purpose, MAX_HEADLINE)
     headline = _headline(alerts, counts, purpose)
+    if purpose.only_counts:
+        text = f"{headline}\n{REFUSED}"
+        return Message({"text": text, **AS_WRITTEN}, named=codes)
     groups, rest = _shown_and_rest(_groups(alerts, purpose))
-    counts_of_rest = _counts(rest, purpose, MAX_REST)
-    codes = {group[0].code for group in groups}
+    counts_of_rest, named_in_rest = _counts(rest, purpose, MAX_REST)
+    named += named_in_rest
+    for group in groups:
+        named.append(group[0].code)
     for layout in _layouts(alerts, fields):  # pragma: no branch - the last always fits
         attachments = []
         for group in groups:
             attachments.append(_attachment(group, layout))
         if rest:
             attachments.append(_rest(rest, counts_of_rest))
-        message = Message(
-            payload=_payload(headline, attachments),
-            named=counts.named | counts_of_rest.named | codes,
-        )
+        payload = {"text": headline, "attachments": attachments, **AS_WRITTEN}
+        message = Message(payload, frozenset(named))
         if len(encode(message)) <= MAX_BYTES:
             break
     return message
@@ -146,48 +146,13 @@ def encode(message: Message) -> bytes:
     return text.encode()
 
 
-def _payload(text: str, attachments: list[Json]) -> Json:
-    """What Slack takes. It is asked to make no links and no previews by itself."""
-    payload: Json = {"text": text}
-    if attachments:
-        payload["attachments"] = attachments
-    payload["parse"] = "none"
-    payload["unfurl_links"] = False
-    payload["unfurl_media"] = False
-    return payload
-
-
-def _counts_only(alerts: Sequence[Alert], purpose: Purpose) -> Message:
-    """The message that says how many events there were of which log types."""
-    known = []
-    for alert in alerts:
-        if not alert.name:
-            alert = replace(alert, code="unknown type")
-        known.append(alert)
-    counts = _counts(known, purpose, MAX_HEADLINE)
-    headline = _headline(known, counts, purpose)
-    text = f"{headline}\nSlack refused the details: {ALL_LOGS}"
-    return Message(
-        payload=_payload(text, []),
-        named=frozenset(map(_code, alerts)),
-    )
-
-
 # What there is, in words.
 
 
-def _standing_out(alerts: Sequence[Alert], news: Collection[str]) -> frozenset[str]:
-    """The log types that are news among the alerts; none where all of them are."""
-    codes = frozenset(map(_code, alerts))
-    if codes.issubset(news):
-        return frozenset()
-    return codes.intersection(news)
-
-
-def _headline(alerts: Sequence[Alert], counts: CountedTypes, purpose: Purpose) -> str:
+def _headline(alerts: Sequence[Alert], counts: str, purpose: Purpose) -> str:
     """The message's `text`, which is the phone's notification too."""
     what = f"*{len(alerts):,} events*"
-    details = f": {counts.text}"
+    details = f": {counts}"
     if len(alerts) == 1:
         what = f"*{_name(alerts[0])}*"
         details = ""
@@ -204,8 +169,13 @@ def _headline(alerts: Sequence[Alert], counts: CountedTypes, purpose: Purpose) -
     return headline
 
 
-def _counts(alerts: Sequence[Alert], purpose: Purpose, room: int) -> CountedTypes:
-    """The log types with their counts: those that have room, and the others in one."""
+def _counts(
+    alerts: Sequence[Alert], purpose: Purpose, room: int
+) -> tuple[str, list[str]]:
+    """The log types with their counts, those that have room, and the others in one.
+
+    Returns the text, and the codes of the log types that it names.
+    """
     texts = []
     named = []
     others = 0
@@ -220,7 +190,7 @@ def _counts(alerts: Sequence[Alert], purpose: Purpose, room: int) -> CountedType
             others += len(group)
     if others:
         texts.append(f"{others:,} × other types")
-    return CountedTypes(", ".join(texts), frozenset(named))
+    return ", ".join(texts), named
 
 
 def _count(group: Group, purpose: Purpose) -> str:
@@ -238,7 +208,7 @@ def _count(group: Group, purpose: Purpose) -> str:
 
 
 def _name(alert: Alert) -> str:
-    return markup.fit(alert.name or alert.code, MAX_NAME)
+    return alert.name or alert.code
 
 
 def _place(alert: Alert) -> str:
@@ -358,10 +328,9 @@ def _split(alerts: Sequence[Alert], likeness: Callable[[Alert], object]) -> list
 
 def _layouts(alerts: Sequence[Alert], fields: Sequence[str]) -> Iterator[Layout]:
     """How the attachments may look, from the fullest to what fits in any case."""
-    descriptions = {"Description": DESCRIPTION}
-    labels = dict(descriptions)
+    labels = ["Description"]
     for name in fields:
-        labels |= FIELDS[name]
+        labels += FIELDS[name]
     fullest = Layout(
         labels=labels,
         shared_names=_shared_names(alerts),
@@ -371,7 +340,7 @@ def _layouts(alerts: Sequence[Alert], fields: Sequence[str]) -> Iterator[Layout]
     )
     yield fullest
     yield replace(fullest, room=LESS_ROOM)
-    yield replace(fullest, room=LEAST_ROOM, labels=descriptions)
+    yield replace(fullest, room=LEAST_ROOM, labels=["Description"])
 
 
 def _shared_names(alerts: Sequence[Alert]) -> list[str]:
@@ -383,21 +352,18 @@ def _shared_names(alerts: Sequence[Alert]) -> list[str]:
 
 def _attachment(group: Group, layout: Layout) -> Json:
     """One attachment, for one event or for a group of like events."""
-    descriptions = _descriptions(group)
-    description = ""
-    if len(descriptions) == 1:
-        ((description,),) = descriptions
-        descriptions.clear()  # the title says it
-    newest = replace(_newest(group), description=description)
-    words = newest.words
+    shared = _shared_description(group)
+    # Of those with the same time, or with none, the last to come.
+    newest = max(reversed(group), key=lambda alert: alert.time or EPOCH)
+    words = replace(newest, description=shared).words
     title = _title(words, newest.code, len(group), layout.room)
     texts = []
     if layout.has_names and newest.name.lower() not in words.lower():
         texts.append(_name(newest))
     texts.append(_when(group))
     if newest.log_id and not newest.link:
-        texts.append(f"log_id {markup.code(newest.log_id, MAX_NAME)}")
-    fields = _fields(group, descriptions, description, layout)
+        texts.append(f"log_id {markup.code(newest.log_id, layout.room)}")
+    fields = _fields(group, shared, layout)
     attachment: Json = {
         "color": COLOURS[newest.group],
         "fallback": _fallback(title, texts, fields),
@@ -413,24 +379,15 @@ def _attachment(group: Group, layout: Layout) -> Json:
     return {key: value for key, value in attachment.items() if value}
 
 
-def _rest(alerts: list[Alert], counts: CountedTypes) -> Json:
+def _rest(alerts: list[Alert], counts: str) -> Json:
     """The last attachment, when there are too many kinds of events: counts of them."""
     title = f"and {len(alerts):,} more events"
     return {
         "color": GREY,
-        "fallback": f"{title}: {counts.text}",
+        "fallback": f"{title}: {counts}",
         "title": title,
-        "text": counts.text,
+        "text": counts,
     }
-
-
-def _newest(group: Group) -> Alert:
-    """The newest event; of those with the same time, or with none, the last to come."""
-    newest = group[0]
-    for alert in group:
-        if (alert.time or EPOCH) >= (newest.time or EPOCH):
-            newest = alert
-    return newest
 
 
 def _title(words: str, code: str, count: int, room: int) -> str:
@@ -447,9 +404,9 @@ def _fallback(title: str, texts: list[str], fields: dict[str, Json]) -> str:
 
     Bridges to IRC mostly take the message's `text` instead.
     """
-    for key in IN_FALLBACK:
-        if key in fields:
-            texts = [*texts, f"{fields[key]['title']}: {fields[key]['value']}"]
+    for label in IN_FALLBACK:
+        if label in fields:
+            texts = [*texts, f"{fields[label]['title']}: {fields[label]['value']}"]
     details = markup.plain(_joined(texts))
     details = details.replace("`", "").replace("\n", ", ")
     return _joined([title, details])
@@ -493,65 +450,77 @@ def _in_utc(time: datetime) -> str:
 # The fields.
 
 
-def _fields(
-    group: Group, descriptions: Counter[Value], description: str, layout: Layout
-) -> dict[str, Json]:
-    """What the events say under each label; `description` is what all of them have."""
+def _fields(group: Group, shared: str, layout: Layout) -> dict[str, Json]:
+    """What the events say under each label.
+
+    The title says the description that they share, and a cause that stands in it.
+    """
     fields = {}
-    for key, label in layout.labels.items():
-        values = descriptions
-        if label is not DESCRIPTION:
-            values = _values(group, key, layout)
+    for label in layout.labels:
+        if label == "Description" and shared:
+            continue
+        values = _values(group, label, layout)
         silent = values.pop(NONE, 0)
         for value in list(values):
-            if key == "Cause" and _says(description, value):
+            text = value[0].strip(" .!").lower()
+            if label == "Cause" and text in shared.lower():
                 del values[value]
         if values:
-            title = label.singular
+            title = label
             if len(values) > 1:
-                title = f"{label.plural} ({len(values):,})"
-            text = _counted(key, values, silent, len(group), layout.room)
-            is_short = key not in SENTENCES and len(text) <= MAX_SHORT
-            fields[key] = {"title": title, "value": text, "short": is_short}
+                plural = PLURALS.get(label, f"{label}s")
+                title = f"{plural} ({len(values):,})"
+            shown = _counted(label, values, silent, len(group), layout.room)
+            is_short = label not in SENTENCES and len(shown) <= MAX_SHORT
+            fields[label] = {"title": title, "value": shown, "short": is_short}
     return fields
 
 
-def _values(group: Group, key: str, layout: Layout) -> Counter[Value]:
+def _values(group: Group, label: str, layout: Layout) -> Counter[Value]:
     """What the events say under a label, and how many of them say it, or NONE."""
-    values = Counter(alert.values.get(key, NONE) for alert in group)
+    if label == "Description":
+        return _descriptions(group)
+    values = Counter(alert.values.get(label, NONE) for alert in group)
     shown = Counter[Value]()
     for value, count in values.items():
-        if key == "Client" and len(group) > 1 and value[0] not in layout.shared_names:
+        if label == "Client" and len(group) > 1 and value[0] not in layout.shared_names:
             value = value[:1]
-        if key == "User":
+        if label == "User":
             value = value[:1]
         shown[value] += count
     return shown
 
 
 def _descriptions(group: Group) -> Counter[Value]:
-    """What the events say happened: once where they differ only in what they quote.
-
-    That is `User … attempted 10 consecutive logins` for a hundred users.
-    """
+    """What the events say happened: once where they differ only in what they quote."""
     descriptions = Counter[Value]()
     for alike in _split(group, _sentence):
-        different = {alert.description for alert in alike}
-        sentence = []
-        for words in zip(*(text.split(" ") for text in different), strict=False):
-            sentence.append(words[0] if len(set(words)) == 1 else "…")
-        descriptions[(" ".join(sentence),)] += len(alike)
+        description = _in_common(alike)
+        descriptions[(description,)] += len(alike)
     return descriptions
 
 
-def _says(description: str, cause: Value) -> bool:
-    """Whether a description says a cause already."""
-    text = cause[0].lower()
-    return text.strip(" .!") in description.lower()
+def _shared_description(group: Group) -> str:
+    """What all the events say happened, or nothing where they differ in more."""
+    if len(_split(group, _sentence)) > 1:
+        return ""
+    return _in_common(group)
+
+
+def _in_common(alike: Group) -> str:
+    """The description of events that differ only in what they quote.
+
+    That is `User … attempted 10 consecutive logins` for a hundred users.
+    """
+    different = {alert.description for alert in alike}
+    sentence = []
+    for words in zip(*(text.split(" ") for text in different), strict=False):
+        sentence.append(words[0] if len(set(words)) == 1 else "…")
+    return " ".join(sentence)
 
 
 def _counted(
-    key: str, values: Counter[Value], silent: int, events: int, room: int
+    label: str, values: Counter[Value], silent: int, events: int, room: int
 ) -> str:
     """The most frequent values, each with how many of the events say it, unless all do.
 
@@ -560,11 +529,11 @@ def _counted(
     most_frequent = values.most_common(MAX_SHOWN)
     share = 1 / len(most_frequent)
     separator = ", "
-    if key in SENTENCES:
+    if label in SENTENCES:
         share = max(share, SENTENCE_SHARE)
         separator = "\n"
     room = int(room * share) - len(separator)
-    counted = [(_value(key, value, room), count) for value, count in most_frequent]
+    counted = [(_value(label, value, room), count) for value, count in most_frequent]
     others = values - Counter(dict(most_frequent))
     if others:
         counted.append((f"{len(others):,} more", others.total()))
@@ -578,9 +547,9 @@ def _counted(
     return separator.join(texts)
 
 
-def _value(key: str, value: Value, room: int) -> str:
+def _value(label: str, value: Value, room: int) -> str:
     """A value as code; as two, which share the room, for a client's name and its id."""
-    if key != "Client":
+    if label != "Client":
         value = (" ".join(value),)
     room = room // len(value)
     return " ".join(markup.code(text, room) for text in value)

@@ -30,9 +30,9 @@ def alert(**data: Any) -> Alert:
     return read_alert({"type": "f", "log_id": "", **data}, "failure")
 
 
-def value(key: str, **data: Any) -> tuple[str, ...] | None:
+def value(label: str, **data: Any) -> tuple[str, ...] | None:
     """What stands under a label in Slack for an event with these data."""
-    return alert(**data).values.get(key)
+    return alert(**data).values.get(label)
 
 
 # Why.
@@ -117,15 +117,15 @@ def test_each_type_says_why_and_about_whom_wherever_there_is_something(
     values = alert(**filled_in(SCHEMAS[code]), type=code).values
     says_why = re.search(r"error|reason|response|desc|title|s\.details", SCHEMAS[code])
     assert ("Cause" in values) == bool(says_why)
-    keys = {key for name in DEFAULT_FIELDS for key in FIELDS[name]} - {"Cause"}
-    assert bool(keys & values.keys()) == (code not in ONLY_COMMON)
+    labels = {label for name in DEFAULT_FIELDS for label in FIELDS[name]} - {"Cause"}
+    assert bool(labels & values.keys()) == (code not in ONLY_COMMON)
 
 
 # To whom or what.
 
 
 @pytest.mark.parametrize(
-    ("key", "data", "said"),
+    ("label", "data", "said"),
     [
         ("Client", {"client_name": "App", "client_id": "id"}, ("App", "id")),
         ("Client", {"client_name": "", "client_id": "id"}, ("id",)),
@@ -151,9 +151,9 @@ def test_each_type_says_why_and_about_whom_wherever_there_is_something(
     ],
 )
 def test_what_an_event_says(
-    key: str, data: dict[str, Any], said: tuple[str, ...] | None
+    label: str, data: dict[str, Any], said: tuple[str, ...] | None
 ) -> None:
-    assert value(key, **data) == said
+    assert value(label, **data) == said
 
 
 def test_who_called_the_management_api_has_a_name_an_address_and_an_id() -> None:
