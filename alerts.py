@@ -132,8 +132,10 @@ FIELDS: dict[str, dict[str, str]] = {
         """,
     },
     "user": {
-        # Who called the Management API has a name, an address, and an id. The id of who
-        # acts in a token exchange comes last, and what a user typed after Auth0's own.
+        # Who called the Management API has a name, an address, and an id. A message
+        # shows the first text; ALERT_IGNORE sees a line for each. Of the third, the id
+        # of who acts in a token exchange comes last, and what a user typed after
+        # Auth0's own.
         "User": """
             details.request.auth.user.name
 
@@ -151,6 +153,8 @@ FIELDS: dict[str, dict[str, str]] = {
             email
             details.invitation.invitee.email
             details.actor.sub
+
+            user_id
         """,
     },
     "connection": {
@@ -366,7 +370,9 @@ def _values(event: Event) -> dict[str, Value]:
                 continue
             text = clean(value)
             if text and not _is_success(path, text):
-                values[label] = (*values.get(label, ()), text)
+                said = values.get(label, ())
+                if text not in said:
+                    values[label] = (*said, text)
                 break
     return values
 

@@ -130,7 +130,7 @@ def test_each_type_says_why_and_about_whom_wherever_there_is_something(
         ("Client", {"client_name": "App", "client_id": "id"}, ("App", "id")),
         ("Client", {"client_name": "", "client_id": "id"}, ("id",)),
         ("Client", {"client_id": "id", "details": {"qs": {"client_id": "q"}}}, ("id",)),
-        ("User", {"user_name": "neo", "user_id": "auth0|1"}, ("neo",)),
+        ("User", {"user_name": "neo", "user_id": "auth0|1"}, ("neo", "auth0|1")),
         ("User", {"user_id": "1", "details": {"body": {"email": "typed"}}}, ("1",)),
         ("User", {"user_id": "1", "details": {"body": {"login_hint": "t"}}}, ("1",)),
         ("User", {"details": {"body": {"email": "neo@a.example"}}}, ("neo@a.example",)),
