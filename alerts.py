@@ -315,7 +315,9 @@ def clean(value: object) -> str:
     """
     if isinstance(value, str):
         text = _clean_text(value[:MAX_READ])
-        return _cut(text, len(value) > MAX_READ)
+        if len(value) > MAX_READ:
+            text += CUT
+        return _cut(text)
     if isinstance(value, list):
         texts = [clean(item) for item in value[:MAX_LISTED] if type(item) is not list]
         return _cut(", ".join(filter(None, texts)))
@@ -324,9 +326,9 @@ def clean(value: object) -> str:
     return ""
 
 
-def _cut(text: str, was_cut: bool = False) -> str:
+def _cut(text: str) -> str:
     """What is kept of a text; it says so if that is not all."""
-    if not was_cut and len(text) <= MAX_KEPT:
+    if len(text) <= MAX_KEPT:
         return text
     return text[: MAX_KEPT - len(CUT)] + CUT
 

@@ -404,12 +404,14 @@ def _fallback(title: str, texts: list[str], fields: dict[str, Json]) -> str:
 
     Bridges to IRC mostly take the message's `text` instead.
     """
+    details = list(texts)
     for label in IN_FALLBACK:
         if label in fields:
-            texts = [*texts, f"{fields[label]['title']}: {fields[label]['value']}"]
-    details = markup.plain(_joined(texts))
-    details = details.replace("`", "").replace("\n", ", ")
-    return _joined([title, details])
+            shown = fields[label]
+            details.append(f"{shown['title']}: {shown['value']}")
+    plain = markup.plain(_joined(details))
+    plain = plain.replace("`", "").replace("\n", ", ")
+    return _joined([title, plain])
 
 
 def _joined(parts: list[str]) -> str:
@@ -483,9 +485,10 @@ def _values(group: Group, label: str, layout: Layout) -> Counter[Value]:
     values = Counter(alert.values.get(label, NONE) for alert in group)
     shown = Counter[Value]()
     for value, count in values.items():
-        if label == "Client" and len(group) > 1 and value[0] not in layout.shared_names:
-            value = value[:1]
-        if label == "User":
+        name_is_enough = label == "User"
+        if label == "Client" and len(group) > 1:
+            name_is_enough = value[0] not in layout.shared_names
+        if name_is_enough:
             value = value[:1]
         shown[value] += count
     return shown
@@ -513,9 +516,11 @@ def _in_common(alike: Group) -> str:
     That is `User … attempted 10 consecutive logins` for a hundred users.
     """
     different = {alert.description for alert in alike}
+    word_by_word = zip(*(text.split(" ") for text in different), strict=False)
     sentence = []
-    for words in zip(*(text.split(" ") for text in different), strict=False):
-        sentence.append(words[0] if len(set(words)) == 1 else "…")
+    for words in word_by_word:
+        is_same = len(set(words)) == 1
+        sentence.append(words[0] if is_same else "…")
     return " ".join(sentence)
 
 
@@ -533,7 +538,9 @@ def _counted(
         share = max(share, SENTENCE_SHARE)
         separator = "\n"
     room = int(room * share) - len(separator)
-    counted = [(_value(label, value, room), count) for value, count in most_frequent]
+    counted = []
+    for value, count in most_frequent:
+        counted.append((_value(label, value, room), count))
     others = values - Counter(dict(most_frequent))
     if others:
         counted.append((f"{len(others):,} more", others.total()))
