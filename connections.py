@@ -317,6 +317,11 @@ class Connection(HTTPChannel):
         """Whether it waits for its client to send something."""
         return not self.requests and not self.total_outbufs_len
 
+    @property
+    def is_good(self) -> bool:
+        """Whether a request with the token is coming in."""
+        return self.request is not None and self.request.has_token
+
     def received(self, data: bytes) -> Any:
         """Take what came in. A request's time counts from its first byte."""
         if self.request is None:
@@ -328,7 +333,7 @@ class Connection(HTTPChannel):
         if self.requests or self._door.now <= self.since + self._allowed:
             return
         if self.request is not None and self.is_waiting:
-            if self.request.has_token:
+            if self.is_good:
                 log.warning("delivery status=408 reason=%r", TOO_SLOW)
             self.send(_TOO_SLOW_ANSWER, do_close=False)
         self.handle_close()
@@ -378,6 +383,6 @@ _TOO_SLOW_ANSWER = (
 def close_longest_waiting(connections: Iterable[Connection], count: int) -> None:
     """Close those that have waited longest for their client; no answer is lost."""
     waiting = [connection for connection in connections if connection.is_waiting]
-    waiting.sort(key=lambda connection: connection.since)
+    waiting.sort(key=lambda connection: (connection.is_good, connection.since))
     for connection in waiting[:count]:
         connection.handle_close()

@@ -170,7 +170,7 @@ def _read_alerts(router: Router, deadline: float) -> tuple[EventReader, Routed]:
     if encoding != "identity":
         raise http.UnsupportedMediaType("the body is compressed: send it as it is")
     # Our worker holds the body too.
-    free_body = request.environ.get("connections.free_body", _do_nothing)
+    free_body = request.environ.get("connections.free_body", lambda: None)
     with _turn_to_read(deadline):
         try:
             events = EventReader(request.get_data(cache=False))
@@ -180,10 +180,6 @@ def _read_alerts(router: Router, deadline: float) -> tuple[EventReader, Routed]:
             raise http.UnsupportedMediaType(str(error)) from error
         except UnreadableDelivery as error:
             raise http.BadRequest(str(error)) from error
-
-
-def _do_nothing() -> None:
-    pass
 
 
 @contextmanager

@@ -17,24 +17,26 @@ def run(body: bytes, channels: Channels) -> None:
     events = list(reader)
     if reader.skipped:
         print(f"{reader.skipped} skipped: {NO_EVENT}")
+    router = Router(channels.filters)
+    shown: dict[str, list[Alert]] = {}
     for event in events:
         alert = read_alert(event, group_of(event["type"]))
         print(f"{alert.code} ({alert.name or 'unknown'}): {alert.words}")
+        by_channel = router.route([event]).by_channel
         for label, channel in channels.by_label.items():
-            print("   ", in_channel(label, _verdict(channel, alert)))
-    for label, alerts in Router(channels.filters).route(events).by_channel.items():
+            said = "shown"
+            if label in by_channel:
+                shown.setdefault(label, []).append(alert)
+            else:
+                said = f"not shown, because {_why(channel, alert, event['type'])}"
+            print("   ", in_channel(label, said))
+    for label, alerts in shown.items():
         console.show(channels.by_label[label].build(alerts), label)
 
 
-def _verdict(channel: Channel, alert: Alert) -> str:
-    """Whether a channel shows an alert, or by which setting it does not."""
+def _why(channel: Channel, alert: Alert, code: str) -> str:
+    """By which setting a channel does not show an alert."""
     chosen = channel.settings.alert_filter
-    if not chosen.wants(alert.code.lower()):
-        return f"not shown, because of ALERT_TYPES={chosen.types}"
-    try:
-        ignored = chosen.ignored_text(alert)
-    except TimeoutError:
-        return "shown, because ALERT_IGNORE takes too long"
-    if ignored is None:
-        return "shown"
-    return f"not shown, because ALERT_IGNORE matches {ignored!r}"
+    if not chosen.wants(code.lower()):
+        return f"of ALERT_TYPES={chosen.types}"
+    return f"ALERT_IGNORE matches {chosen.ignored_text(alert)!r}"

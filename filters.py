@@ -28,7 +28,10 @@ from privacy import PROVIDERS
 
 MAX_NEW = 100  # log types not in log_types.py that are remembered
 MAX_SEARCH = 0.05  # seconds of processor time for one search; most take 0.000005
-MAX_SEARCHES = 1.0  # seconds for those of a delivery, shared by the channels
+# Seconds of processor time for all searches, shared by the channels, and in how many
+# seconds. However many deliveries come at once, the others have the rest.
+MAX_SEARCHES = 1.0
+SEARCHES_WITHIN = 10.0
 CLOSE = 0.8  # difflib's ratio from which a name is taken for a mistyped one
 GROUPS = ("failure", "limit")  # and the default of ALERT_TYPES
 # The labels of an alert's values that ALERT_IGNORE sees.
@@ -58,7 +61,7 @@ SAMPLE_WHO = (
 # What is hardly meant as it is written, and what to say of it.
 DOUBTFUL = {
     r"(?<!\\)\[type:": (
-        r"where [type: stands for one of these letters: write \[type: CODE\]"
+        r"where [type: stands for one of these letters: write \[type: CODE\]$"
     ),
     rf"(?<![\w|(])({PROVIDERS})\|\w": (
         r"where the bar of a user's id means 'or': write \| (auth0\|507f1f77)"
@@ -105,15 +108,13 @@ def group_by_spelling(code: str) -> str:
 class AlertFilter:
     """What a channel takes; the entries are groups, codes and patterns of codes."""
 
-    wanted: list[str]
-    unwanted: list[str]  # without their !
+    entries: list[str]  # one that begins with ! takes away
     ignore: regex.Pattern[str] | None = None
 
     @property
     def types(self) -> str:
         """The entries as in ALERT_TYPES."""
-        unwanted = [f"!{entry}" for entry in self.unwanted]
-        return ",".join(self.wanted + unwanted)
+        return ",".join(self.entries)
 
     @property
     def sees_who(self) -> bool:
@@ -122,9 +123,14 @@ class AlertFilter:
 
     def wants(self, code: str) -> bool:
         """Whether the filter takes this log type, whose code is in lower case."""
-        if _has(self.unwanted, code):
-            return False
-        return _has(self.wanted, code)
+        wanted = False
+        for entry in self.entries:
+            kind = entry.removeprefix("!")
+            if kind == group_of(code) or fnmatch.fnmatchcase(code, kind):
+                if entry.startswith("!"):
+                    return False
+                wanted = True
+        return wanted
 
     def ignored_text(self, alert: Alert) -> str | None:
         """The text by which ALERT_IGNORE silences an alert; None if it does not.
@@ -165,9 +171,14 @@ class Router:
         self,
         filters: Mapping[str, AlertFilter],
         clock: Callable[[], float] = time.monotonic,
+        stopwatch: Callable[[], float] = time.thread_time,
     ) -> None:
         self._filters = filters  # by the channels' labels
         self._clock = clock
+        self._stopwatch = stopwatch
+        # Seconds that each channel may still search, and until when.
+        self._left: dict[str, float] = {}
+        self._left_until = 0.0
         self._warnings = HourlyWarnings(clock)
         # For each log type known or seen: the channels that want it.
         self._wanted_by = {code: self._judge(code) for code in NAMES}
@@ -175,7 +186,9 @@ class Router:
     def route(self, events: Iterable[Event]) -> Routed:
         """The alerts among the events, in their order, for each channel."""
         routed = Routed({})
-        left = dict.fromkeys(self._filters, MAX_SEARCHES / len(self._filters))
+        if self._clock() >= self._left_until:
+            self._left = dict.fromkeys(self._filters, MAX_SEARCHES / len(self._filters))
+            self._left_until = self._clock() + SEARCHES_WITHIN
         for event in events:
             code = event["type"]
             wanted_by = self._wanted_by.get(code)
@@ -186,7 +199,7 @@ class Router:
             alert = read_alert(event, group_of(code[:MAX_CODE]))
             taken = False
             for channel in wanted_by:
-                if not self._silences(channel, alert, left):
+                if not self._silences(channel, alert):
                     routed.by_channel.setdefault(channel, []).append(alert)
                     taken = True
             if taken:
@@ -195,22 +208,22 @@ class Router:
                 routed.ignored[alert.code] += 1
         return routed
 
-    def _silences(self, channel: str, alert: Alert, left: dict[str, float]) -> bool:
+    def _silences(self, channel: str, alert: Alert) -> bool:
         """Whether a channel's ALERT_IGNORE silences the alert.
 
-        `left` has the seconds that each channel may still search. Without any, alerts
-        are shown, because that costs less than an answer that comes too late.
+        When no time is left to search, alerts are shown, because that costs less than
+        an answer that comes too late.
         """
-        if left[channel] <= 0:
+        if self._left[channel] <= 0:
             return False
         ignored = None
-        started = self._clock()
+        started = self._stopwatch()
         try:
             ignored = self._filters[channel].ignored_text(alert)
         except TimeoutError:
-            left[channel] = 0
-        left[channel] -= self._clock() - started
-        if left[channel] <= 0:
+            self._left[channel] = 0
+        self._left[channel] -= self._stopwatch() - started
+        if self._left[channel] <= 0:
             whose = f" of channel {channel}" if channel else ""
             self._warnings.warn(
                 f"ALERT_IGNORE{whose} takes too long, so alerts that it silences can be"
@@ -243,8 +256,7 @@ def read_types(value: str = "") -> tuple[AlertFilter, list[str]]:
     ValueError for what is malformed, and for a filter that could never take an event.
     What is said goes on after the variable's name.
     """
-    wanted = []
-    unwanted = []
+    entries = []
     for entry in re.findall(r"[^,\s]+", value.lower()):
         if not _ENTRY.fullmatch(entry):
             raise ValueError(
@@ -252,11 +264,10 @@ def read_types(value: str = "") -> tuple[AlertFilter, list[str]]:
                 " (failure, limit), log type codes (fp) and patterns (gd_*); a leading"
                 " ! takes away"
             )
-        if entry.startswith("!"):
-            unwanted.append(entry[1:])
-        else:
-            wanted.append(entry)
-    chosen = AlertFilter(wanted or list(GROUPS), unwanted)
+        entries.append(entry)
+    if all(entry.startswith("!") for entry in entries):
+        entries = [*GROUPS, *entries]
+    chosen = AlertFilter(entries)
     warnings = _unmatched(chosen)
     if not any(map(chosen.wants, NAMES)):
         raise ValueError(
@@ -315,14 +326,6 @@ def _doubts(ignore: str) -> list[str]:
     return doubts
 
 
-def _has(entries: list[str], code: str) -> bool:
-    """Whether one of these entries stands for the log type."""
-    for entry in entries:
-        if entry == group_of(code) or fnmatch.fnmatchcase(code, entry):
-            return True
-    return False
-
-
 def _who(alert: Alert) -> list[str]:
     """A line for each that the event has of: the tenant, the client, the user, ...
 
@@ -362,7 +365,8 @@ def _unmatched(chosen: AlertFilter) -> list[str]:
     like the name of a group: `failures` would switch all failures off.
     """
     warnings = []
-    for entry in chosen.wanted + chosen.unwanted:
+    for entry in chosen.entries:
+        entry = entry.removeprefix("!")
         if entry in GROUPS or fnmatch.filter(NAMES, entry):
             continue
         said = f"has {entry!r}, which matches no log type known today"

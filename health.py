@@ -69,16 +69,12 @@ class Health:
 
     def _say(self, standing: Standing) -> tuple[str, float]:
         """How the posts to a channel fare, and the time from which that is wrong."""
-        if standing.refused:
-            since = standing.refused.since
-            reason = standing.refused.outcome.reason
-            said = f"Slack has refused messages since {self._utc(since)}: {reason}"
-            return said, since
-        if standing.failing:
-            since = standing.failing.since
-            reason = standing.failing.outcome.reason
-            said = f"Slack has taken no messages since {self._utc(since)}: {reason}"
-            return said, since + PATIENCE
+        trouble = standing.trouble
+        if trouble:
+            what = "refused" if trouble.is_lasting else "taken no"
+            since = self._utc(trouble.since)
+            said = f"Slack has {what} messages since {since}: {trouble.outcome.reason}"
+            return said, trouble.since + (0 if trouble.is_lasting else PATIENCE)
         said = f"last message accepted {self._utc(standing.accepted_at)}"
         if standing.advice:
             said += f" ({standing.advice})"

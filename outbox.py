@@ -151,9 +151,9 @@ class Outbox:
         with self._changed:
             standing = self._pace.standing
             started = self._started()
-            if standing.failing or self._clock() < started + LATE_AFTER:
+            if standing.trouble or self._clock() < started + LATE_AFTER:
                 return standing
-            return replace(standing, failing=Trouble(started, LATE))
+            return replace(standing, trouble=Trouble(started, LATE))
 
     def stop(self, seconds: float) -> None:
         """Collect nothing from now on, and post at once what is collected.
@@ -189,7 +189,7 @@ class Outbox:
                 "lost": f"{len(some)} of {len(lost)}",
                 "types": types_of(Counter(alert.code for alert in some)),
                 "channel": self._label,
-                "log_ids": ",".join(_log_ids(some)),
+                "log_ids": _log_ids(some),
             }
             log.error(f"digest {facts(said)}")
 
@@ -198,9 +198,9 @@ class Outbox:
         reason = LATE
         if entry in self._waiting:
             self._waiting.remove(entry)
-        failing = self._pace.standing.failing
-        if failing and not self._in_flight:
-            reason = replace(failing.outcome, verdict=Verdict.UNAVAILABLE)
+        trouble = self._pace.standing.trouble
+        if trouble and not self._in_flight:
+            reason = replace(trouble.outcome, verdict=Verdict.UNAVAILABLE)
         self._give_up(entry, reason)
 
     def _give_up(self, entry: Entry, reason: Outcome) -> None:
@@ -285,8 +285,7 @@ class Outbox:
                         self._send_message()
                 except Exception:
                     log.exception("a bug in this service, please report it")
-                    if not self._is_given_up():
-                        self._in_flight = None
+                    self._in_flight = None
                     self._pace.wait(AFTER_A_BUG)
             self._changed.notify_all()  # for `close`
 
@@ -351,10 +350,10 @@ class Outbox:
         """Write the message's line; for the same failure again, only at DEBUG."""
         now = self._clock()
         accepted = outcome.verdict is Verdict.ACCEPTED
-        failing = self._pace.standing.failing
+        trouble = self._pace.standing.trouble
         outage = None
-        if accepted and failing:
-            outage = f"{round(now - failing.since)}s"
+        if accepted and trouble:
+            outage = f"{round(now - trouble.since)}s"
         said = {
             "deliveries": len(batch.entries),
             "alerts": len(batch.alerts),
@@ -371,10 +370,10 @@ class Outbox:
         }
         level = logging.INFO
         if outcome.verdict is Verdict.UNAVAILABLE:
-            is_known = failing and failing.outcome.reason == outcome.reason
+            is_known = trouble and trouble.outcome.reason == outcome.reason
             level = logging.DEBUG if is_known else logging.WARNING
         elif not accepted:
-            said["log_ids"] = ",".join(_log_ids(batch.alerts))
+            said["log_ids"] = _log_ids(batch.alerts)
             level = logging.ERROR
         elif outcome.advice:
             level = logging.WARNING
@@ -428,5 +427,5 @@ class Outbox:
             self._accepted.popitem(last=False)
 
 
-def _log_ids(alerts: Sequence[Alert]) -> list[str]:
-    return [alert.log_id for alert in alerts[:MAX_LOGGED] if alert.log_id]
+def _log_ids(alerts: Sequence[Alert]) -> str:
+    return ",".join(alert.log_id for alert in alerts[:MAX_LOGGED] if alert.log_id)

@@ -23,6 +23,7 @@ class Trouble:
 
     since: float  # when the first post started that failed so
     outcome: Outcome  # of the latest one
+    is_lasting: bool = False  # until somebody acts; otherwise a message may pass soon
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,7 @@ class Standing:
 
     accepted_at: float | None = None  # when Slack last accepted a message
     advice: str = ""  # what a person should do although it was accepted
-    failing: Trouble | None = None  # no message gets through, but one may soon
-    refused: Trouble | None = None  # Slack takes nothing until somebody acts
-
-    @property
-    def trouble(self) -> Trouble | None:
-        """The worse of the troubles, if there is one."""
-        return self.refused or self.failing
+    trouble: Trouble | None = None  # since then
 
 
 class Pace:
@@ -55,17 +50,16 @@ class Pace:
 
         `goes_again` says whether what it carried is posted again.
         """
-        now = self._clock()
         pause = INTERVAL
-        standing = self.standing
+        trouble = self.standing.trouble
         if outcome.verdict is Verdict.ACCEPTED:
-            self.standing = Standing(accepted_at=now, advice=outcome.advice)
-        elif goes_again:
-            failing = _going_on(standing.failing, started, outcome)
-            self.standing = replace(standing, failing=failing)
-        else:
-            refused = _going_on(standing.refused, started, outcome)
-            self.standing = replace(standing, failing=None, refused=refused)
+            self.standing = Standing(self._clock(), outcome.advice)
+        elif not (goes_again and trouble and trouble.is_lasting):
+            is_lasting = not goes_again
+            if trouble and trouble.is_lasting == is_lasting:
+                started = trouble.since
+            trouble = Trouble(started, outcome, is_lasting)
+            self.standing = replace(self.standing, trouble=trouble)
         if outcome.verdict is Verdict.UNAVAILABLE:
             self._failures += 1
             pause = outcome.retry_after or min(self._failures, MAX_PAUSE)
@@ -86,10 +80,3 @@ class Pace:
         now = self._clock()
         self._last_try = now + seconds - LAST_TRY
         self.wait(self.next_at - now)
-
-
-def _going_on(trouble: Trouble | None, started: float, outcome: Outcome) -> Trouble:
-    """The trouble that is there, with the latest outcome; or one that began then."""
-    if trouble:
-        started = trouble.since
-    return Trouble(started, outcome)

@@ -172,16 +172,21 @@ def mask_alert(alert: Alert, fields: Collection[str]) -> Alert:
 def _mask(text: str, kinds: list[Kind], names: Value) -> str:
     """The text as it came, or decoded and masked if there is something to hide."""
     decoded = _decode(text)
-    masked = decoded
-    for sign, pattern, mask in kinds:
-        if sign in masked:
-            masked = pattern.sub(mask, masked)
+    masked = _mask_kinds(decoded, kinds)
     for name in names:
-        masked = _mask_name(masked, name)
+        # The name is looked for as the text stands now.
+        masked = _mask_name(masked, _mask_kinds(_decode(name), kinds))
     masked = _CUT_WORD.sub(CUT, masked)
     if masked == decoded:
         return text
     return masked
+
+
+def _mask_kinds(text: str, kinds: list[Kind]) -> str:
+    for sign, pattern, mask in kinds:
+        if sign in text:
+            text = pattern.sub(mask, text)
+    return text
 
 
 def _decode(text: str) -> str:

@@ -112,17 +112,12 @@ Parser = Callable[[str], Parsed]
 class ChannelSettings:
     """What can be configured for a channel. repr() does not show the webhook's URL."""
 
-    name: str  # empty for the first channel, that of SLACK_WEBHOOK_URL
     label: str  # in answers and the log; empty for an only channel
+    webhook_variable: str  # the environment variable that has the webhook's URL
     webhook_url: str = field(repr=False)
     alert_filter: AlertFilter
     fields: tuple[str, ...]
     digest_seconds: int  # 0: no digest
-
-    @property
-    def webhook_variable(self) -> str:
-        """The environment variable that has the webhook's URL."""
-        return _variable("SLACK_WEBHOOK_URL", self.name)
 
     @property
     def is_console(self) -> bool:
@@ -281,10 +276,10 @@ def _read_file(path: str) -> Parsed:
 
 def _read_channel(variables: _Variables, name: str, label: str) -> ChannelSettings:
     # What ALERT_IGNORE silences of everything, it silences of any types.
-    chosen = variables.read(read_types, "ALERT_TYPES", name) or AlertFilter(["*"], [])
+    chosen = variables.read(read_types, "ALERT_TYPES", name) or AlertFilter(["*"])
     return ChannelSettings(
-        name=name,
         label=label,
+        webhook_variable=_variable("SLACK_WEBHOOK_URL", name),
         webhook_url=variables.read(_read_webhook_url, "SLACK_WEBHOOK_URL", name)
         or CONSOLE,
         alert_filter=variables.read(

@@ -87,7 +87,8 @@ LASTING = {
         " certificates; then start the service again"
     ),
     # The webhook's own URL has passed requests' checks at the start.
-    r"Invalid|ProxyError: (Tunnel.*: 4|.*wrong version|.*record layer)": (
+    r"Invalid(URL|Schema|Proxy)|"
+    r"ProxyError: (Tunnel.*: 4|.*wrong version|.*record layer)": (
         "correct {proxy} (http://HOST:PORT; socks5:// needs the package PySocks), or"
         " remove it; then start the service again"
     ),
@@ -260,7 +261,7 @@ def _failure(error: Exception, proxy: str) -> Outcome:
     if os.environ.get(proxy, "").startswith(("'", '"')):
         fault = "InvalidURL: it is in quotes"
     who = "Slack"
-    if re.match("Proxy|Invalid", fault):
+    if re.match("Proxy|Invalid(URL|Schema|Proxy)", fault):
         who = f"the proxy in {proxy}"
     reason = f"no answer from {who} ({fault})"
     for lasting, advice in LASTING.items():

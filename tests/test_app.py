@@ -14,7 +14,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import create_environ, run_wsgi_app
 
 import pace
-from app import create_app
+from app import MAX_QUERY, create_app
 from events import MAX_BODY
 from outcome import Outcome, Verdict
 from tests.application import SETTINGS, TOKEN, WEBHOOK, deliver, posted
@@ -105,6 +105,8 @@ def test_the_reloader_loses_what_is_collected(
         ("?max_silence=1h", 400, "max_silence takes whole seconds"),
         ("?max_silence=", 400, "max_silence takes whole seconds"),
         ("?max_silence=%D9%A3", 400, "max_silence takes whole seconds"),
+        ("?" + MAX_QUERY * "x", 200, "ok: last delivery none yet"),
+        ("?max_silence=3600&" + MAX_QUERY * "x", 400, "max_silence takes whole"),
     ],
 )
 def test_status_can_tell_of_silence(

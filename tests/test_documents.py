@@ -97,7 +97,7 @@ UNKNOWN = {"type": "ferrt", "description": "Unknown or invalid refresh token."}
             {"user_id": "auth0|507f1f77bcf86cd799439012"},
         ),
         (
-            r"(?s)\[type: fapi\].*^Client: Terraform",
+            r"(?s)\[type: fapi\]$.*^Client: Terraform",
             {"type": "fapi", "client_name": "Terraform"},
             {"type": "fp", "client_name": "Terraform"},
         ),
@@ -135,7 +135,7 @@ def test_the_readmes_second_channel_gets_limits_only() -> None:
     settings = read_settings(dict([types, *((name, "console:") for name in webhooks)]))
     first, security = settings.channels
     assert first.alert_filter.types == "failure,limit"
-    assert (security.name, security.alert_filter.types) == ("SECURITY", "limit")
+    assert (security.label, security.alert_filter.types) == ("SECURITY", "limit")
 
 
 def test_the_fields_and_their_default_are_told() -> None:

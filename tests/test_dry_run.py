@@ -68,10 +68,14 @@ def test_says_which_setting_hides_an_event_from_which_channel() -> None:
     assert "[channel SECURITY]" not in messages
 
 
-def test_a_pattern_that_takes_too_long_silences_nothing() -> None:
+def test_a_pattern_that_takes_too_long_silences_nothing_as_in_the_service(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     slow = event(description="a" * 290 + "!")
-    output = dry_run([slow], ALERT_IGNORE=r"^(Quiet|(a|aa)+) \[").output
-    assert "\n    shown, because ALERT_IGNORE takes too long\n" in output
+    quiet = event(description="Quiet [now]")
+    output = dry_run([slow, quiet], ALERT_IGNORE=r"^(Quiet|(a|aa)+) \[").output
+    assert output.count("\n    shown\n") == 2
+    assert "WARNING ALERT_IGNORE takes too long" in capsys.readouterr().out
 
 
 def test_what_cannot_be_read_and_a_wrong_setting_are_told() -> None:

@@ -60,17 +60,17 @@ def test_says_when_last_something_came_and_went(world: World) -> None:
 
 
 def test_a_refusal_is_told_at_once(world: World) -> None:
-    refused = Trouble(1000, GONE)
+    refused = Trouble(1000, GONE, is_lasting=True)
     said = "Slack has refused messages since 2026-11-22T10:00:06Z: no_service"
-    world.fare[""] = Standing(refused=refused)
+    world.fare[""] = Standing(trouble=refused)
     assert world.health.line() == (503, said)
-    world.fare[""] = Standing(refused=refused, failing=Trouble(1001, DOWN))
+    world.fare[""] = Standing(trouble=refused)
     world.now += 2 * PATIENCE
     assert world.health.line() == (503, said)
 
 
 def test_a_slack_that_cannot_be_reached_is_told_after_ten_minutes(world: World) -> None:
-    world.fare[""] = Standing(accepted_at=900, failing=Trouble(1000, DOWN))
+    world.fare[""] = Standing(accepted_at=900, trouble=Trouble(1000, DOWN))
     said = f"Slack has taken no messages since 2026-11-22T10:00:06Z: {DOWN.reason}"
     world.now += PATIENCE - 0.1
     assert world.health.line() == (
@@ -105,7 +105,7 @@ def test_silence_counts_from_the_start_and_from_each_delivery(world: World) -> N
 def test_each_channel_in_trouble_is_named(world: World) -> None:
     world.fare = {
         "first": Standing(accepted_at=1000),
-        "SECURITY": Standing(failing=Trouble(1000, DOWN)),
+        "SECURITY": Standing(trouble=Trouble(1000, DOWN)),
     }
     since = "2026-11-22T10:00:06Z"
     taken = f"Slack has taken no messages since {since}: {DOWN.reason}"
@@ -116,7 +116,7 @@ def test_each_channel_in_trouble_is_named(world: World) -> None:
         f" channel SECURITY: {taken}; 503 from 2026-11-22T10:10:06Z on",
     )
     world.now += PATIENCE
-    world.fare["DEV"] = Standing(refused=Trouble(1000, GONE))
+    world.fare["DEV"] = Standing(trouble=Trouble(1000, GONE, is_lasting=True))
     assert world.health.line(max_silence=1) == (
         503,
         f"channel SECURITY: {taken};"

@@ -117,7 +117,7 @@ def test_a_post_without_an_answer_is_a_failure_from_its_start() -> None:
     def ask() -> None:
         for _ in range(3):
             world.time.sleep(LATE_AFTER - 0.1)
-            failing.append(world.outbox.standing().failing)
+            failing.append(world.outbox.standing().trouble)
 
     world.arrive(0, "a", "1")
     world.at_once(ask)

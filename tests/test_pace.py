@@ -56,8 +56,8 @@ def test_a_failure_is_known_from_its_first_post_on_for_its_latest_reason(
 ) -> None:
     world.post(FAILED, goes_again=True)
     world.post(limited(5), goes_again=True)
-    assert world.standing.failing == Trouble(100, limited(5))
-    assert world.standing.trouble == world.standing.failing
+    assert world.standing.trouble == Trouble(100, limited(5))
+    assert world.standing.trouble == world.standing.trouble
     world.post(Outcome(Verdict.ACCEPTED, "ok", advice="it was slow"))
     assert world.standing == Standing(accepted_at=103, advice="it was slow")
     assert world.standing.trouble is None
@@ -66,12 +66,16 @@ def test_a_failure_is_known_from_its_first_post_on_for_its_latest_reason(
 def test_a_refusal_is_known_until_a_message_is_accepted(world: World) -> None:
     world.post(OK)
     world.post(MALFORMED, goes_again=True)
-    assert world.standing.failing == Trouble(101, MALFORMED)
+    assert world.standing.trouble == Trouble(101, MALFORMED)
     world.post(MALFORMED)
-    assert world.standing == Standing(101, refused=Trouble(102, MALFORMED))
+    assert world.standing == Standing(
+        101, trouble=Trouble(102, MALFORMED, is_lasting=True)
+    )
     world.post(FAILED, goes_again=True)
     world.post(NO_SERVICE)
-    assert world.standing == Standing(101, refused=Trouble(102, NO_SERVICE))
+    assert world.standing == Standing(
+        101, trouble=Trouble(102, NO_SERVICE, is_lasting=True)
+    )
     world.post(OK)
     assert world.standing == Standing(accepted_at=106)
 

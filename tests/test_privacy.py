@@ -149,7 +149,7 @@ def test_what_is_hidden_in_a_text(text: str, shown: str | None) -> None:
     [
         ("Trin", "Trin, 'Trin'.", "[user], '[user]'."),
         ("Neo Anderson", "u=Neo%20Anderson", "u=[user]"),
-        ("auth0|63f1 a2", "for auth0|63f1 a2", "for [user] a2"),
+        ("auth0|63f1 a2", "for auth0|63f1 a2", "for [user]"),
         ("CN=neo,OU=x", "for CN=neo,OU=x", "for [user]"),
         ("Trin", "Trinity or xTrin", None),
         ("x" * MIN_NAME, "x" * MIN_NAME, "[user]"),

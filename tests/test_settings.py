@@ -51,7 +51,7 @@ def test_the_defaults() -> None:
         (),
     )
     (channel,) = settings.channels
-    assert (channel.name, channel.webhook_url) == ("", WEBHOOK)
+    assert (channel.label, channel.webhook_url) == ("", WEBHOOK)
     assert channel.fields == DEFAULT_FIELDS
     assert channel.digest_seconds == 600
     assert channel.alert_filter.types == "failure,limit"
@@ -366,7 +366,7 @@ def test_a_channel_has_its_own_variables_and_shares_the_others() -> None:
     )
     found = [
         (
-            channel.name,
+            channel.label,
             channel.webhook_url,
             channel.alert_filter.types,
             bool(channel.alert_filter.ignore),
@@ -376,7 +376,7 @@ def test_a_channel_has_its_own_variables_and_shares_the_others() -> None:
         for channel in settings.channels
     ]
     assert found == [
-        ("", WEBHOOK, "failure", True, ("ip",), 30),
+        ("first", WEBHOOK, "failure", True, ("ip",), 30),
         ("OPS_2", "console:", "failure", False, ("ip",), 600),
         ("SECURITY", f"{WEBHOOK}2", "limit", True, DEFAULT_FIELDS, 30),
     ]
