@@ -27,7 +27,8 @@ from message import Message, Purpose
 from outcome import Outcome, Post, Verdict
 from pace import INTERVAL, Pace, Standing, Trouble
 
-MIN_POST = 1.0  # seconds that an entry must have left when a post takes it
+# Seconds before its deadline at which an entry gives up, if no post has taken it.
+MIN_POST = 1.0
 # Seconds; a post that takes longer is given up, and a new sender is started. More than
 # all limits of slack.py together: tests/test_slack.py adds them up.
 LOST_AFTER = 150.0

@@ -43,7 +43,9 @@ class Pace:
         self.next_at = -math.inf
         self._clock = clock
         self._failures = 0  # posts since Slack last said yes or no
-        self._last_try = math.inf  # until then, a stop obeys what Slack asks for
+        # When a stop tries once more, whatever pause Slack has asked for; infinity while
+        # nothing stops.
+        self._last_try = math.inf
 
     def note(self, outcome: Outcome, started: float, goes_again: bool) -> None:
         """Note what became of the newest post, which started then.
