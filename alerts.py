@@ -17,7 +17,7 @@ from events import Event
 from log_types import NAMES
 
 MAX_READ = 1000  # characters that are read of any text
-MAX_KEPT = 300  # characters that are kept of it; a title or a field shows 250
+MAX_KEPT = 300  # characters that are kept of it; a title or a value shows 250
 CUT = "…"  # stands at the end of a text of which not all is kept
 MAX_CODE = 100  # characters of a log type's code; Auth0's have at most 50
 MAX_LOG_ID = 100  # characters; Auth0's have about 55, and a longer one is no id
@@ -132,10 +132,10 @@ FIELDS: dict[str, dict[str, str]] = {
         """,
     },
     "user": {
-        # Who called the Management API has a name, an address, and an id. A message
-        # shows the first text; ALERT_IGNORE sees a line for each. Of the third, the id
-        # of who acts in a token exchange comes last, and what a user typed after
-        # Auth0's own.
+        # Who called the Management API: his name, then his address. Then what else
+        # names the user: Auth0's own words first, then what was typed, and last who
+        # acts in a token exchange. Then the id, so that a pattern with it matches beside
+        # a name too. A message shows the first text; ALERT_IGNORE sees a line for each.
         "User": """
             details.request.auth.user.name
 

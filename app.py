@@ -1,6 +1,7 @@
 """The web application: what it serves, and what it is built of.
 
 POST /api/logs    Auth0's deliveries (deliveries.py)
+OPTIONS           of the same: Azure Event Grid asks whether it may deliver
 GET  /healthz     answers `ok`, and touches nothing: for the platform; so does /health
 GET  /status      whether all channels take their messages: for a monitor (health.py)
 flask send-test   posts a sample alert to each channel
@@ -43,10 +44,10 @@ from logs import configure, facts
 from outcome import Verdict
 from settings import Settings, read_settings
 
-CLOSE_WITHIN = 10.0  # seconds for what is collected, if no server has asked for it
+CLOSE_WITHIN = 10.0  # seconds to post what is collected, if worker.py has not done it
 PARAMETER = "max_silence"
 MAX_QUERY = 200  # bytes behind the ? of /status
-CLOSE = 0.7  # difflib's ratio from which another name is taken for it
+SIMILAR = 0.7  # difflib's ratio from which another name is taken for it
 HOW_TO_ASK = "max_silence takes whole seconds: /status?max_silence=3600"
 
 log = logging.getLogger(__name__)
@@ -120,7 +121,7 @@ def _add_routes(app: Flask, channels: Channels, token: str) -> None:
         # Monitors add parameters of their own, against caches. Many would take long.
         if len(request.query_string) > MAX_QUERY:
             return answer(400, HOW_TO_ASK)
-        close = get_close_matches(PARAMETER, request.args, 1, CLOSE)
+        close = get_close_matches(PARAMETER, request.args, 1, SIMILAR)
         if not close:
             return answer(*health.line())
         seconds = request.args[close[0]]
@@ -205,7 +206,7 @@ def _stop_with_the_process(channels: Channels) -> None:
 
     atexit.register(close)
     if os.environ.get("FLASK_RUN_FROM_CLI") == "true":
-        # Ctrl-C ends `flask run` as this does; these would kill it. HUP comes when the
+        # Ctrl-C ends `flask run` in order; these two would kill it. HUP comes when the
         # terminal is closed.
         signal.signal(signal.SIGTERM, exit_on_signal)
         signal.signal(signal.SIGHUP, exit_on_signal)

@@ -65,7 +65,7 @@ LOOKS_LIKE = {
 }
 _FOREIGN = re.compile(b"|".join(map(re.escape, LOOKS_LIKE)))
 
-# waitress's own expressions take minutes for some first lines of more words, and for
+# waitress's own expressions take minutes for some first lines of many words, and for
 # many blanks in a row. A "+" behind a repeat: nothing is tried twice.
 _FIRST_LINE = re.compile(rb"[!-~]++ [!-~]++( HTTP/[0-9]\.[0-9])?+")
 # Also a line that goes on in the next one (which RFC 9112, 5.2 lets a server refuse):
@@ -352,7 +352,7 @@ class Connection(HTTPChannel):
 
     def service(self) -> None:
         """Answer a request. What its client does next has its own time."""
-        # Before the loop can take the request for answered.
+        # Set first: once the request is answered, the loop looks at the time allowed.
         self._allow(IDLE_TIMEOUT)
         super().service()
         if self.close_when_flushed:
@@ -381,7 +381,7 @@ _TOO_SLOW_ANSWER = (
 
 
 def close_longest_waiting(connections: Iterable[Connection], count: int) -> None:
-    """Close those that have waited longest for their client; no answer is lost."""
+    """Close so many that wait for their client, those without the token first."""
     waiting = [connection for connection in connections if connection.is_waiting]
     waiting.sort(key=lambda connection: (connection.is_good, connection.since))
     for connection in waiting[:count]:

@@ -34,7 +34,7 @@ from logs import HourlyWarnings, facts, types_of
 from outbox import Entry
 from outcome import Verdict
 
-BUDGET = 9.0  # seconds until the answer, for 10 at the most; Heroku's router gives 30
+BUDGET = 9.0  # seconds until the answer; the README promises 10, Heroku gives 30
 LARGE_BODY = 256 * 1024  # bytes; Auth0's are mostly under 100 kB
 # The servers that keep the promise of one process: worker.py's, and `flask run`.
 OUR_SERVERS = ("auth0-logs-to-slack", "Werkzeug/")

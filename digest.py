@@ -73,7 +73,7 @@ class Digest:
             return -math.inf
         return self._next
 
-    def hold(self, is_refused: bool) -> None:
+    def note_refusal(self, is_refused: bool) -> None:
         """Say whether Slack has just refused what is collected.
 
         Then it goes out with the next delivery, or after the longest wait; and not at

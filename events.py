@@ -66,8 +66,8 @@ class EventReader:
     """The events of a delivery, whatever its content format. It can be iterated once.
 
     Iterating raises UnreadableDelivery, at the latest at the end: for a body that was
-    cut off, and where nothing is an event, except for an empty list. So nothing may be
-    done about an event before all of them are read.
+    cut off, and where nothing is an event, except for an empty list and for items that
+    are too much. So nothing may be done about an event before all of them are read.
     """
 
     def __init__(self, body: bytes, takes_bare: bool = False) -> None:
@@ -164,6 +164,7 @@ def _lines(text: str) -> Iterator[Any]:
     # Not splitlines(): it splits at U+2028 too, which JSON allows in a string.
     for line in _LINE.finditer(text):
         item = _decode(line[0])
+        # A last line without an end was cut off.
         is_last = line.end() == len(text)
         if is_last and isinstance(item, ValueError) and _is_open(line[0]):
             raise UnreadableDelivery(f"the body is not JSON: {item}")
@@ -173,18 +174,18 @@ def _lines(text: str) -> Iterator[Any]:
 def _is_open(line: str) -> bool:
     """Whether a bracket or a string is still open at the end of a line.
 
-    A `]` that is put behind it then closes a bracket, instead of ending an element.
+    If nothing is open, a `]` behind the line ends it, as it ends an array's element.
     """
     return _end_of_element(_tokens(line + "]")) is None
 
 
-def _elements(text: str, array: Token) -> Iterator[Any]:
+def _elements(text: str, array: re.Match[str]) -> Iterator[Any]:
     """The elements of the array that a text is, perhaps within `{"logs": ...}`."""
     after = _AFTER_IN_OBJECT if array[1] else _AFTER
     position = array.end()
     following = after.match(text, position)
     if following and not following[1]:
-        return
+        return  # the array is empty
     while True:
         try:
             value, end = _DECODER.raw_decode(text, position)

@@ -51,7 +51,8 @@ _FAILURE = re.compile(
     r"|refus|abort|expired|timeout|offline|incomplete|unsuccess|_not_"
 )
 _ENTRY = re.compile(r"!?([a-z0-9_*?-]|\[!?[a-z0-9_-]+\])+")
-# A pattern that names none of these sees the title alone: `^User:`, `(?i)^(user|ip):`.
+# A pattern that names one of these, such as `^User:`, sees more than the title. Before
+# the label may stand an escape (`\nUser:`). After (?i) its letters may have any case.
 _LABEL = r"(?:\b|\\\w)(Tenant|Client|User|Connection|IP)\b[)\s]*:"
 _NAMES_WHO = re.compile(rf"{_LABEL}|(?is:\(\?[a-z]*i.*{_LABEL})")
 SAMPLE_WHO = (
@@ -240,7 +241,7 @@ class Router:
         return wanted_by
 
     def _judge_new(self, code: str) -> list[str]:
-        """Judge a log type that is not in log_types.py, and warn of it once."""
+        """Judge a log type not in log_types.py; warn once of each of the first MAX_NEW."""
         wanted_by = self._judge(code[:MAX_CODE].lower())
         room = len(self._wanted_by) < len(NAMES) + MAX_NEW
         if room and len(code) <= MAX_CODE:
@@ -250,7 +251,7 @@ class Router:
 
 
 def read_types(value: str = "") -> tuple[AlertFilter, list[str]]:
-    """Read ALERT_TYPES, which may be empty, and so is the filter's ALERT_IGNORE.
+    """Read ALERT_TYPES, which may be empty. The filter has no ALERT_IGNORE yet.
 
     Returns the filter, and warnings of what is allowed but may be a mistake. Raises
     ValueError for what is malformed, and for a filter that could never take an event.
@@ -303,7 +304,7 @@ def read_ignore(value: str, chosen: AlertFilter) -> tuple[AlertFilter, list[str]
             " through, or a line that every event has, so there would never be an"
             " alert: make it match only what you want to silence"
         )
-        # What is silenced for what it does not say, the samples cannot tell for sure.
+        # With "not followed by" or "not behind", the samples cannot tell for sure.
         if not re.search(r"\(\?<?!", value):
             raise ValueError(said)
         doubts.append(said)
@@ -327,9 +328,9 @@ def _doubts(ignore: str) -> list[str]:
 
 
 def _who(alert: Alert) -> list[str]:
-    """A line for each that the event has of: the tenant, the client, the user, ...
+    """A line for the tenant, and for each label of WHO that the event has.
 
-    A user who called the Management API has one for his name, address and id each.
+    A user has one each for what names him: his name, his address, his id.
     """
     lines = []
     if alert.tenant:

@@ -78,8 +78,9 @@ def on_starting(server: Any) -> None:
             f" {MAX_CONNECTIONS + RESERVED_FILES}."
         )
     # Seconds without a sign of life after which gunicorn kills the worker; 0 is never.
-    # Where the machine stood still it gave none, and has alerts to post.
+    # After the machine stood still the worker seems dead, but has alerts to post.
     server.timeout = 0
+    # None stands for the command line.
     for arguments in (None, server.cfg.get_cmd_args_from_env()):
         given = vars(server.cfg.parser().parse_args(arguments))
         for name in WITHOUT_EFFECT:

@@ -32,13 +32,13 @@ MAX_BYTES = 30_000
 MAX_SHORT = 60  # characters of a footer, and of a value that has room beside another
 MAX_SHOWN = 5  # values of a field that are shown for a group of events
 
-# Characters of a title, a log_id, and a field's values; less where MAX_BYTES are not
-# enough. Slack folds texts of over 700 characters behind "Show more"; some clients cut
-# them.
+# Characters of a title, a log_id, and a field's values (of several sentences, twice as
+# many); less where MAX_BYTES are not enough. Slack folds texts of over 700 characters
+# behind "Show more"; some clients cut them.
 ROOM = 250
 LESS_ROOM = 120
 LEAST_ROOM = 80  # and then without other fields than descriptions
-SENTENCE_SHARE = 0.4  # of the room has each of several sentences: 100 characters
+SENTENCE_SHARE = 0.4  # each of several sentences has this share of the room
 
 COLOURS = {
     "failure": "#e01e5a",
@@ -47,7 +47,7 @@ COLOURS = {
 }
 GREY = "#9e9e9e"
 EPOCH = datetime.fromtimestamp(0, UTC)
-REFUSED = (
+DETAILS_REFUSED = (
     "Slack refused the details: see Auth0's own logs, <https://manage.auth0.com/#/logs>"
 )
 # Slack is asked to make no links and no previews by itself.
@@ -120,7 +120,7 @@ def build_message(
     counts, named = _counts(alerts, purpose, MAX_HEADLINE)
     headline = _headline(alerts, counts, purpose)
     if purpose.only_counts:
-        text = f"{headline}\n{REFUSED}"
+        text = f"{headline}\n{DETAILS_REFUSED}"
         return Message({"text": text, **AS_WRITTEN}, named=codes)
     groups, rest = _shown_and_rest(_groups(alerts, purpose))
     counts_of_rest, named_in_rest = _counts(rest, purpose, MAX_REST)

@@ -2,14 +2,14 @@
 
 A request puts its alerts in, and waits for the outcome until its deadline. The sender
 is a thread that is started when something is put in and ends when nothing is left. It
-posts one message at a time for all that waits, a second after Slack's last answer, so
-that each entry learns the true outcome of the message that carried it. What can wait
+posts one message at a time for all that waits, a second after Slack's last answer. So
+each entry learns the true outcome of the message that carried it. What can wait
 for the digest (digest.py) is collected and answered at once, and stays collected until
 Slack has accepted it.
 
 The outbox alone owns what waits, what is collected, what Slack accepted, and when it
-may be posted to again (pace.py). All of it is read and changed under one lock, which is
-not held while a message is built and posted.
+may be posted to again (pace.py). All of it is changed under one lock, which is not held
+while a message is built, posted and logged.
 """
 
 import logging
@@ -91,8 +91,8 @@ class Outbox:
         build: Build,
         send: Post,
         digest_seconds: float,
-        max_waiting: int = MAX_WAITING,
-        label: str = "",
+        max_waiting: int,
+        label: str,
         clock: Callable[[], float] = time.monotonic,
         changed: threading.Condition | None = None,
         thread: Callable[..., threading.Thread] = threading.Thread,
@@ -120,7 +120,7 @@ class Outbox:
             new = self._new_alerts(alerts)
             entry = Entry(alerts, deadline, repeated=len(alerts) - len(new))
             self._keep_in_mind(alerts)
-            if new and not self._has_sender():
+            if new and not self._ensure_sender():
                 self._give_up(entry, NO_THREAD)
             else:
                 self._answer_at_once(entry)
@@ -137,6 +137,8 @@ class Outbox:
         """
         with self._changed:
             while entry.outcome is WAITS:
+                # One that waits must be taken by a post that starts between these two;
+                # if none can, it is given up now. One in flight has until its deadline.
                 latest = entry.deadline
                 soonest = self._clock()
                 if entry in self._waiting:
@@ -148,7 +150,7 @@ class Outbox:
                     self._withdraw(entry)
 
     def standing(self) -> Standing:
-        """How the posts fare. A post without an answer fails from its start."""
+        """How the posts fare. A post without an answer is trouble, once it is late."""
         with self._changed:
             standing = self._pace.standing
             started = self._started()
@@ -166,7 +168,7 @@ class Outbox:
             self._digest.stop()
             self._pace.hurry(seconds)
             if self._digest.alerts:
-                self._has_sender()
+                self._ensure_sender()
             self._changed.notify_all()
 
     def is_sending(self) -> bool:
@@ -195,7 +197,7 @@ class Outbox:
             log.error(f"digest {facts(said)}")
 
     def _withdraw(self, entry: Entry) -> None:
-        """Give up an entry that cannot be answered in time, so that none doubles it."""
+        """Give up an entry that cannot be answered in time; none posts it later."""
         reason = LATE
         if entry in self._waiting:
             self._waiting.remove(entry)
@@ -247,8 +249,8 @@ class Outbox:
 
     # The sender.
 
-    def _has_sender(self) -> bool:
-        """Start a sender if none is there, or it hangs; returns whether one is."""
+    def _ensure_sender(self) -> bool:
+        """Start a sender if there is none, or if it hangs; returns whether there is."""
         if self._sender and self._clock() <= self._started() + LOST_AFTER:
             return True
         if self._in_flight:
@@ -287,7 +289,7 @@ class Outbox:
                 except Exception:
                     log.exception("a bug in this service, please report it")
                     self._in_flight = None
-                    self._pace.wait(AFTER_A_BUG)
+                    self._pace.start_next_in(AFTER_A_BUG)
             self._changed.notify_all()  # for `close`
 
     def _due(self) -> float:
@@ -409,12 +411,15 @@ class Outbox:
         if outcome.verdict is Verdict.MALFORMED:
             goes_again = not batch.purpose.only_counts
         if outcome.verdict is not Verdict.UNAVAILABLE:
-            # The next message with any of what this one carried shows counts only.
+            # If Slack called the full message malformed, what it carried goes again, as
+            # counts only. If it was accepted or refused, that is over.
             for entry in batch.entries:
                 entry.only_counts = goes_again
             self._digest.only_counts = goes_again and batch.collected > 0
         self._pace.note(outcome, batch.started, goes_again)
-        self._digest.hold(outcome.verdict is not Verdict.ACCEPTED and not goes_again)
+        self._digest.note_refusal(
+            outcome.verdict is not Verdict.ACCEPTED and not goes_again
+        )
         return goes_again
 
     def _remember(self, batch: Batch) -> None:

@@ -43,8 +43,8 @@ class Pace:
         self.next_at = -math.inf
         self._clock = clock
         self._failures = 0  # posts since Slack last said yes or no
-        # When a stop tries once more, whatever pause Slack has asked for; infinity while
-        # nothing stops.
+        # When a stop tries once more, whatever pause Slack has asked for; infinity
+        # while nothing stops.
         self._last_try = math.inf
 
     def note(self, outcome: Outcome, started: float, goes_again: bool) -> None:
@@ -56,20 +56,23 @@ class Pace:
         trouble = self.standing.trouble
         if outcome.verdict is Verdict.ACCEPTED:
             self.standing = Standing(self._clock(), outcome.advice)
-        elif not (goes_again and trouble and trouble.is_lasting):
+        elif goes_again and trouble and trouble.is_lasting:
+            pass  # a failure that may pass does not hide a trouble that lasts
+        else:
+            since = started
             is_lasting = not goes_again
             if trouble and trouble.is_lasting == is_lasting:
-                started = trouble.since
-            trouble = Trouble(started, outcome, is_lasting)
+                since = trouble.since
+            trouble = Trouble(since, outcome, is_lasting)
             self.standing = replace(self.standing, trouble=trouble)
         if outcome.verdict is Verdict.UNAVAILABLE:
             self._failures += 1
             pause = outcome.retry_after or min(self._failures, MAX_PAUSE)
         else:
             self._failures = 0
-        self.wait(max(pause, INTERVAL))
+        self.start_next_in(max(pause, INTERVAL))
 
-    def wait(self, seconds: float) -> None:
+    def start_next_in(self, seconds: float) -> None:
         """Have the next post start in so many seconds; earlier for a last try."""
         now = self._clock()
         self.next_at = now + seconds
@@ -81,4 +84,5 @@ class Pace:
         """Have a last try shortly before so many seconds are over."""
         now = self._clock()
         self._last_try = now + seconds - LAST_TRY
-        self.wait(self.next_at - now)
+        # The pause that is running ends at the last try, too.
+        self.start_next_in(self.next_at - now)

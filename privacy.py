@@ -35,7 +35,7 @@ PROVIDERS = (
 )
 _ESCAPED = re.compile(r"[%&\\＠]")
 _ENTITY = re.compile(r"&#?\w{1,31};")
-_CODE = re.compile(r"(?<![\\%])[\\%]+(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2}))")
+_HEX_ESCAPE = re.compile(r"(?<![\\%])[\\%]+(?:u([0-9A-Fa-f]{4})|x([0-9A-Fa-f]{2}))")
 # The end of a text that was cut within an escape.
 _CUT_ESCAPE = re.compile(rf"(?:%[0-9A-Fa-f]|\\u[0-9A-Fa-f]{{0,3}}|&#\w{{0,6}}){CUT}?\Z")
 
@@ -53,7 +53,7 @@ _DELIMITER = r"""\s@<>()\[\]{}"`,;:=/?&|\\…“”„«»（）「」，：；"
 # its second letter, and a long word would cost the square of its length.
 _EMAIL = re.compile(
     rf"""
-    ://[^\s@/?#:]*@[^\s@/?#:]+[:/]   # who logs in at a host, with a port or a path
+    ://[^\s@/?#:]*@[^\s@/?#:]+[:/]   # left as it is: who logs in at a host
     | [^'{_DELIMITER}][^{_DELIMITER}]*+   # a quote opens a text, not an address
     (?: @ (?P<domain>
         \[[0-9A-Za-z:.]+\]
@@ -147,7 +147,7 @@ def mask_alert(alert: Alert, fields: Collection[str]) -> Alert:
     """The alert as a channel with these SLACK_FIELDS may show it.
 
     With `user` and `ip` in the fields this is the very same alert. The values of other
-    labels than causes and subjects stay, because a channel shows them by name only.
+    labels than causes and subjects stay: SLACK_FIELDS says of each whether it is shown.
     """
     kinds = []
     names: Value = ()
@@ -196,7 +196,7 @@ def _decode(text: str) -> str:
     text = text.replace("＠", "@")
     for _ in range(MAX_DECODED):
         text = unquote(text)
-        text = _CODE.sub(r"&#x\1\2;", text)
+        text = _HEX_ESCAPE.sub(r"&#x\1\2;", text)  # an entity, decoded below
         text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
     return clean(_CUT_ESCAPE.sub(CUT, text))
 

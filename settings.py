@@ -244,17 +244,19 @@ def _check_names(variables: _Variables, channels: list[str]) -> list[str]:
     strays = []
     for name in sorted(variables.given.keys() - ours):
         if name.startswith(OF_CHANNELS):
+            # And goes on: a misspelt name gets a suggestion too.
             variables.problems[name] = NO_CHANNEL
         elif _OF_KUBERNETES.search(name):
             continue
         close = get_close_matches(name.upper(), ours, 1, CLOSE)
         if close:
             strays.append(f"{name} (did you mean {close[0]}?)")
-        elif _LIKE_OURS.search(name):
+        elif _LIKE_OURS.search(name) and name not in variables.problems:
             strays.append(name)
     if not strays:
         return []
     unread = "nothing reads these variables: " + ", ".join(strays)
+    # Also where the sentence only suggests the token's name.
     if "AUTH0_LOG" in unread and not variables.given.get(TOKEN):
         variables.problems[TOKEN] = NEARLY_SET
     return [unread]
@@ -275,7 +277,8 @@ def _read_file(path: str) -> Parsed:
 
 
 def _read_channel(variables: _Variables, name: str, label: str) -> ChannelSettings:
-    # What ALERT_IGNORE silences of everything, it silences of any types.
+    # read() gives None for what is wrong. The rest is checked all the same, so that all
+    # is told at once: ALERT_IGNORE against every type, and the console as a webhook.
     chosen = variables.read(read_types, "ALERT_TYPES", name) or AlertFilter(["*"])
     return ChannelSettings(
         label=label,

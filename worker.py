@@ -64,7 +64,8 @@ STOP_WITHIN = 15.0
 # Seconds after that, in which what is collected is tried once more, whatever Slack
 # said.
 LAST_TRY_WITHIN = 3.0
-# Seconds after a second signal: gunicorn kills its workers 2 seconds after it.
+# Seconds after the first signal at which a stop ends, once there was a second one:
+# gunicorn kills its workers 2 seconds after that.
 HURRY_WITHIN = 1.5
 
 
@@ -106,7 +107,7 @@ class WaitressWorker(Worker):
 
     def run(self) -> None:
         """Serve until a signal comes, or the master is gone; then stop."""
-        # The master starts a worker that ends anew, but not one that has not booted.
+        # If a worker ends, the master starts another, unless it had not booted.
         self.booted = False
         give_memory_back()
         self.hurry = False
@@ -180,7 +181,8 @@ class WaitressWorker(Worker):
         started = time.monotonic()
         self.channels.stop(STOP_WITHIN + LAST_TRY_WITHIN)
         for server in self.servers:
-            # Not server.close(): its threads need the rest of it, to wake the loop.
+            # Not server.close(): it also closes the trigger by which threads wake the
+            # loop.
             wasyncore.dispatcher.close(server)
         while self.has_work():
             seconds = HURRY_WITHIN if self.hurry else STOP_WITHIN
@@ -198,13 +200,10 @@ class WaitressWorker(Worker):
 
 
 class PropagatingLogger(Logger):
-    """gunicorn's log, by way of our own, so that no secret stands in it.
-
-    gunicorn sets its log up anew when it is told to reload.
-    """
+    """gunicorn's log, by way of our own, so that no secret stands in it."""
 
     def setup(self, cfg: Any) -> None:
-        """Take the level from gunicorn's settings, and nothing else."""
+        """Take the level alone from gunicorn's settings; waitress logs errors only."""
         super().setup(cfg)
         self.error_log.handlers.clear()
         self.error_log.propagate = True

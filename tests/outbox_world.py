@@ -9,7 +9,7 @@ from typing import Any
 from alerts import Alert, read_alert
 from digest import MAX_COLLECTED
 from message import Purpose
-from outbox import Entry, Outbox
+from outbox import MAX_WAITING, Entry, Outbox
 from outcome import Outcome, Verdict
 from pace import INTERVAL
 from tests.virtual_time import VirtualTime
@@ -77,6 +77,8 @@ class World:
             "build": self.build,
             "send": self.send,
             "digest_seconds": self.digest,
+            "max_waiting": MAX_WAITING,
+            "label": "",
             "clock": self.time.clock,
             "changed": self.time,
             "thread": self.time.thread,
