@@ -134,8 +134,8 @@ FIELDS: dict[str, dict[str, str]] = {
     "user": {
         # Who called the Management API: his name, then his address. Then what else
         # names the user: Auth0's own words first, then what was typed, and last who
-        # acts in a token exchange. Then the id, so that a pattern with it matches beside
-        # a name too. A message shows the first text; ALERT_IGNORE sees a line for each.
+        # acts in a token exchange. Then the id, so that a pattern with it matches too.
+        # A message shows the first text; ALERT_IGNORE sees a line for each.
         "User": """
             details.request.auth.user.name
 

@@ -241,7 +241,7 @@ class Router:
         return wanted_by
 
     def _judge_new(self, code: str) -> list[str]:
-        """Judge a log type not in log_types.py; warn once of each of the first MAX_NEW."""
+        """Judge a type that is not in log_types.py; warn of the first MAX_NEW, once."""
         wanted_by = self._judge(code[:MAX_CODE].lower())
         room = len(self._wanted_by) < len(NAMES) + MAX_NEW
         if room and len(code) <= MAX_CODE:
