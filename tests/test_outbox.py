@@ -159,6 +159,24 @@ def test_a_given_up_post_that_ends_late_counts_against_slacks_limit() -> None:
     assert world.starts == pytest.approx([0, second, LOST_AFTER + 15 + INTERVAL])
 
 
+def test_a_hanging_sender_is_replaced_once_the_machine_has_a_thread_again() -> None:
+    world = World((OK, 3 * LOST_AFTER))
+    has_thread = iter([True, False])
+
+    def thread(**options: Any) -> Any:
+        if not next(has_thread, True):
+            raise RuntimeError("can't start new thread")
+        return world.time.thread(**options)
+
+    world.outbox = world.make_outbox(thread=thread)
+    world.arrive(0, "hangs", "1")
+    world.arrive(LOST_AFTER + 10, "without a thread", "2")
+    world.arrive(LOST_AFTER + 20, "with a thread", "3")
+    world.run()
+    assert "no thread left" in world.outcome("without a thread").reason
+    assert world.verdict("with a thread") is Verdict.ACCEPTED
+
+
 def test_the_limits_fit_together() -> None:
     assert MAX_PAUSE + 2 * MIN_POST < deliveries.BUDGET  # however long Slack fails
     assert deliveries.BUDGET < LATE_AFTER < LOST_AFTER

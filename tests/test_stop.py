@@ -15,6 +15,7 @@ from digest import SURGE
 from message import MAX_SINGLE
 from tests.attackers import ONE_BYTE, held_connections
 from tests.events import event
+from tests.raw_http import connect, request, statuses
 from tests.server import STOPPED_WITHIN, TOKEN, Server, measured, server, wait_until
 from tests.slack_stub import Answer, SlackStub, slack_stub
 from worker import LAST_TRY_WITHIN
@@ -148,7 +149,10 @@ def test_a_stopping_service_finishes_what_is_in_flight_and_refuses_the_rest(
     with (
         server(SLACK_WEBHOOK_URL=slack.url) as running,
         ThreadPoolExecutor(3) as pool,
+        connect(running) as idle,
     ):
+        idle.sendall(request(b"[]", b"Content-Length: 2"))
+        assert statuses(idle.recv(65536)) == [204]
         in_flight = pool.submit(running.deliver, [event()])
         wait_until(lambda: slack.posts)
         before = status(running)
@@ -158,6 +162,7 @@ def test_a_stopping_service_finishes_what_is_in_flight_and_refuses_the_rest(
         running.process.send_signal(signal.SIGTERM)
         with pytest.raises(requests.ConnectionError):
             wait_until(lambda: not status(running))
+        assert idle.recv(65536) == b""  # closed, although the client would keep it
         assert running.process.poll() is None
         slack.released.set()
         assert in_flight.result().status_code == 200
