@@ -380,12 +380,12 @@ def _values(event: Event) -> dict[str, Value]:
 
 
 def _find(event: Event, path: list[str]) -> object:
-    """What stands in an event at a path, or None."""
+    """What stands in an event at a path, or None; JSON has no types but these."""
     value: Any = event
     for key in path:
-        if isinstance(value, list) and value:
+        if type(value) is list and value:
             value = value[0]
-        if not isinstance(value, dict):
+        if type(value) is not dict:
             return None
         value = value.get(key)
     return value
