@@ -80,8 +80,10 @@ def receive(token: str, router: Router, channels: Channels, health: Health) -> R
         said = _what_came(events, routed)
         health.note_delivery()
         entries = channels.deliver(routed.by_channel, started + BUDGET)
-        said |= _what_became(entries)
-        response = _answer_to(entries)
+        response = answer(204)
+        if entries:
+            said |= _what_became(entries)
+            response = _answer_to(entries)
     except http.HTTPException as error:
         response = answer_to_error(error)
         said["reason"] = repr(response.get_data(as_text=True).strip())
@@ -126,9 +128,7 @@ def _what_came(events: EventReader, routed: Routed) -> dict[str, object]:
 
 
 def _what_became(entries: Mapping[str, Entry]) -> dict[str, object]:
-    """What the log says of what became of the alerts, if there are any."""
-    if not entries:
-        return {}
+    """What the log says of what became of the alerts, of which there are some."""
     # An alert for two channels counts once.
     repeated = max(entry.repeated for entry in entries.values())
     collected = max(entry.collected for entry in entries.values())
@@ -206,8 +206,6 @@ def _answer_to(entries: Mapping[str, Entry]) -> Response:
     Raises ServiceUnavailable where a channel does not have its alerts. What Slack
     refuses is answered 503 too, because Cloudflare replaces a 502 by a page of its own.
     """
-    if not entries:
-        return answer(204)
     said = []
     wrong = []
     retry_after = 1.0

@@ -17,7 +17,7 @@ import math
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from alerts import Alert
@@ -123,7 +123,7 @@ class Outbox:
             if new and not self._ensure_sender():
                 self._give_up(entry, NO_THREAD)
             else:
-                self._answer_at_once(entry)
+                self._answer_at_once(entry, new)
                 if entry.outcome is WAITS:
                     self._let_wait(entry)
             self._changed.notify_all()
@@ -220,9 +220,8 @@ class Outbox:
         else:
             self._give_up(entry, FULL)
 
-    def _answer_at_once(self, entry: Entry) -> None:
+    def _answer_at_once(self, entry: Entry, new: Mapping[Key, Alert]) -> None:
         """Answer an entry that brings nothing new or can wait for the digest."""
-        new = self._new_alerts(entry.alerts)
         if not new:
             entry.outcome = Outcome(Verdict.ACCEPTED, "posted before")
         elif not self._pace.standing.trouble and self._digest.takes(entry.alerts):
@@ -234,10 +233,8 @@ class Outbox:
         """The alerts by key, without those that were accepted or collected before."""
         new: dict[Key, Alert] = {}
         for alert in alerts:
-            known = (
-                alert.log_id in self._accepted or alert.log_id in self._digest.alerts
-            )
-            if not known:
+            log_id = alert.log_id
+            if log_id not in self._accepted and log_id not in self._digest.alerts:
                 new[key(alert)] = alert
         return new
 
@@ -401,7 +398,7 @@ class Outbox:
             for entry in unanswered:
                 entry.outcome = outcome
         for entry in list(self._waiting):
-            self._answer_at_once(entry)
+            self._answer_at_once(entry, self._new_alerts(entry.alerts))
             if entry.outcome is not WAITS:
                 self._waiting.remove(entry)
 

@@ -85,6 +85,17 @@ class World:
         }
         return Outbox(**defaults | options)
 
+    def lack_threads(self, *starts: bool) -> None:
+        """Have an outbox whose threads start or do not, as told; later ones do."""
+        told = iter(starts)
+
+        def thread(**options: Any) -> Any:
+            if not next(told, True):
+                raise RuntimeError("can't start new thread")
+            return self.time.thread(**options)
+
+        self.outbox = self.make_outbox(thread=thread)
+
     def build(self, alerts: Sequence[Alert], purpose: Purpose) -> Any:
         """A message that names all its log types, unless told otherwise."""
         assert not self.time._is_owned()  # type: ignore[attr-defined] # no lock is held

@@ -342,14 +342,7 @@ def test_without_a_thread_to_send_it_later_nothing_is_collected(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     world = stormy()
-    threads = iter([True] * BURST + [False])
-
-    def no_thread_for_a_while(**options: Any) -> Any:
-        if not next(threads, True):
-            raise RuntimeError("can't start new thread")
-        return world.time.thread(**options)
-
-    world.outbox = world.make_outbox(thread=no_thread_for_a_while)
+    world.lack_threads(*[True] * BURST, False)
     world.arrive(20, "without a thread", "1")
     world.arrive(30, "with a thread", "1")
     world.run()

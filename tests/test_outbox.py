@@ -161,14 +161,7 @@ def test_a_given_up_post_that_ends_late_counts_against_slacks_limit() -> None:
 
 def test_a_hanging_sender_is_replaced_once_the_machine_has_a_thread_again() -> None:
     world = World((OK, 3 * LOST_AFTER))
-    has_thread = iter([True, False])
-
-    def thread(**options: Any) -> Any:
-        if not next(has_thread, True):
-            raise RuntimeError("can't start new thread")
-        return world.time.thread(**options)
-
-    world.outbox = world.make_outbox(thread=thread)
+    world.lack_threads(True, False)
     world.arrive(0, "hangs", "1")
     world.arrive(LOST_AFTER + 10, "without a thread", "2")
     world.arrive(LOST_AFTER + 20, "with a thread", "3")
